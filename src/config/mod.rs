@@ -1,0 +1,8 @@
+//! Owns what operators write: configuration, plans, campaigns, destination groups, reply rules; from YAML to what is meant.
+//!
+//! Invariants: every problem of a file is reported at once with file, line, column, what was expected and what came; unknown and
+//! duplicate keys are refused; a value that is in force has a source; a secret is never in YAML, `Debug` or output.
+
+pub mod settings;
+
+pub use settings::*;

@@ -1,0 +1,240 @@
+//! Owns the configuration as meant: what the worker and the commands run on.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use secrecy::SecretString;
+
+use crate::core::names::{PoolName, RelayName};
+use crate::core::plan::{Groups, Plan};
+use crate::core::reply::Rules;
+use crate::core::units::Rate;
+
+/// A configuration in force.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// The SQLite file (relative paths are relative to the configuration).
+    pub store: PathBuf,
+    /// Zone of campaign times and of output.
+    pub timezone: TimeZone,
+    /// Destination groups.
+    pub groups: Arc<Groups>,
+    /// Reply rules.
+    pub rules: Arc<Rules>,
+    /// Relays by name.
+    pub relays: BTreeMap<RelayName, Arc<RelaySettings>>,
+    /// Pools: relays in order of need.
+    pub pools: BTreeMap<PoolName, Vec<RelayName>>,
+    /// Worker.
+    pub worker: WorkerSettings,
+    /// File of the signing key; `None`: beside the store, made at first run.
+    pub signing_key: Option<Secret>,
+}
+
+/// One relay.
+#[derive(Debug, Clone)]
+pub struct RelaySettings {
+    /// Name.
+    pub name: RelayName,
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: TlsMode,
+    /// PEM file of a private certificate authority, trusted beside the system's.
+    pub ca: Option<PathBuf>,
+    /// Login.
+    pub auth: Option<Login>,
+    /// The sending domain: Message-ID, unsubscribes, EHLO name unless `hello` is set.
+    pub domain: String,
+    /// Name given in EHLO.
+    pub hello: Option<String>,
+    /// Plan, resolved.
+    pub plan: Arc<Plan>,
+    /// Where the plan came from: a path, or the name of a shipped plan.
+    pub plan_source: String,
+    /// Where a lane starts when it is first seen.
+    pub warmup: Warmup,
+    /// The account's own limits.
+    pub limits: RelayLimits,
+    /// Envelope sender with `{token}`; `None`: the campaign's address.
+    pub envelope_from: Option<String>,
+    /// Headers added to every message of this relay.
+    pub headers: Vec<(String, String)>,
+    /// Whose words come back in-band.
+    pub answers: Answers,
+    /// Local address to connect from.
+    pub source_address: Option<IpAddr>,
+    /// MAIL, RCPT and DATA in one write when the server offers it.
+    pub pipelining: bool,
+    /// What becomes of a message whose fate is unknown.
+    pub uncertain: Uncertain,
+    /// Time limits of the SMTP steps.
+    pub timeouts: Timeouts,
+    /// Retry schedule.
+    pub retry: RetrySettings,
+}
+
+/// How the connection to a relay is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// STARTTLS, required, never downgraded.
+    Starttls,
+    /// TLS from the first byte.
+    Implicit,
+    /// In clear: loopback only.
+    None,
+}
+
+/// A login.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// A secret and where it is kept. Its text is never shown; `Debug` shows the place.
+#[derive(Clone)]
+pub struct Secret {
+    /// `env NAME` or `file PATH`.
+    pub place: String,
+    /// The text.
+    pub text: SecretString,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "({}, hidden)", self.place)
+    }
+}
+
+/// Where a lane starts when it is first seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Warmup {
+    /// Warm-up day of the first plan day, from 1 (declared history).
+    pub day: u32,
+    /// Nothing leaves before this plan day.
+    pub started: Option<Date>,
+}
+
+/// A relay account's own limits.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RelayLimits {
+    /// Pace.
+    pub rate: Option<Rate>,
+    /// Depth of its bucket.
+    pub burst: Option<NonZeroU32>,
+    /// In any rolling 60 minutes.
+    pub per_hour: Option<NonZeroU32>,
+    /// In any rolling 24 hours.
+    pub per_day: Option<NonZeroU32>,
+    /// Connections at once (default 4).
+    pub connections: Option<NonZeroU32>,
+    /// Messages before a connection is given up (default 100).
+    pub messages_per_connection: Option<NonZeroU32>,
+    /// Age at which a connection is given up (default 5 min).
+    pub connection_age: Option<Duration>,
+}
+
+/// Whose words a relay's in-band answers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// Its own: a 250 says nothing about the carrier.
+    Own,
+    /// It passes the carrier's replies through.
+    Carrier,
+}
+
+/// What becomes of a message whose fate is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uncertain {
+    /// Retried once, then parked.
+    Retry,
+    /// Parked at once.
+    Park,
+}
+
+/// Time limits of the SMTP steps (RFC 5321 4.5.3.2 asks for more patience than a bulk sender wants; all settable).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP connection.
+    pub connect: Duration,
+    /// Greeting, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA: each.
+    pub command: Duration,
+    /// Writing the message.
+    pub data: Duration,
+    /// From the final dot to its reply (RFC 5321: 10 min).
+    pub end_of_data: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            command: Duration::from_secs(60),
+            data: Duration::from_secs(180),
+            end_of_data: Duration::from_secs(600),
+        }
+    }
+}
+
+/// When a deferred message is tried again, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetrySettings {
+    /// Waiting time after the first, second, ... failed attempt; the last repeats.
+    pub after: Vec<Duration>,
+    /// From the first attempt on; judged when an attempt fails.
+    pub lifetime: Duration,
+    /// Waiting time of an uncertain message.
+    pub uncertain: Duration,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        let minutes = |m: u64| Duration::from_secs(m * 60);
+        Self {
+            after: vec![minutes(15), minutes(30), minutes(60), minutes(120), minutes(240)],
+            lifetime: minutes(24 * 60),
+            uncertain: minutes(15),
+        }
+    }
+}
+
+/// The worker's own settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerSettings {
+    /// Program and arguments that get an event as JSON on standard input.
+    pub on_event: Option<Vec<String>>,
+    /// Longest time that SIGTERM waits for what is in the air.
+    pub drain: Duration,
+    /// Free space on the store's disk below which nothing is released, bytes.
+    pub disk_floor: u64,
+    /// Text or JSON logs.
+    pub log: LogFormat,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self { on_event: None, drain: Duration::from_secs(30), disk_floor: 200 * 1024 * 1024, log: LogFormat::Text }
+    }
+}
+
+/// How the worker logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

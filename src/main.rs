@@ -1,0 +1,3 @@
+//! The `hikagen` program.
+
+fn main() {}

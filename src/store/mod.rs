@@ -1,0 +1,254 @@
+//! Owns the meaning of the store's verbs. `sqlite` is the embedded store; another must pass `tests/contract`.
+//!
+//! Invariants: `now` is always an argument; what a verb acknowledged survives a crash; `claim` spends quota in the same
+//! transaction that takes the messages, fenced by the lease's token; a settle counts once; a final state is never left.
+
+pub mod rows;
+pub mod sqlite;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use crate::core::campaign::{CampaignId, CampaignState, MessageId, RevisionId};
+use crate::core::lane::{Ledger, Verdict};
+use crate::core::names::{BucketName, CampaignName, PoolName, RelayName};
+
+pub use rows::*;
+
+/// Why the store could not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another owner has the relay, or this lease's token is no longer the newest.
+    #[error("relay {relay} belongs to another worker{}", .holder.as_deref().map(|h| format!(" ({h})")).unwrap_or_default())]
+    LeaseLost {
+        /// The relay.
+        relay: RelayName,
+        /// Who holds it, when known.
+        holder: Option<String>,
+    },
+    /// Disk full, read-only, locked by others for too long, input or output error: nothing was changed; try again later.
+    #[error("the store cannot be written: {0}")]
+    Unavailable(String),
+    /// The file is not a Hikagen store, is damaged, or was made by a newer version.
+    #[error("the store cannot be used: {0}")]
+    Corrupt(String),
+    /// The request makes no sense for what is stored (no such campaign, message not parked, quota would be passed).
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Ownership of a relay by one worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The relay owned.
+    pub relay: RelayName,
+    /// Fencing number; grows with every acquisition.
+    pub token: i64,
+}
+
+/// The store. Object-safe, so that tests can wrap it.
+#[async_trait]
+pub trait Store: Send + Sync {
+    // ---- intake -------------------------------------------------------------------------------------------------
+
+    /// A campaign by name.
+    async fn campaign(&self, name: &CampaignName) -> Result<Option<CampaignRow>, StoreError>;
+
+    /// Creates a campaign in state `Loading` with its first revision.
+    async fn create_campaign(&self, new: NewCampaign, now: Timestamp) -> Result<CampaignId, StoreError>;
+
+    /// Stores a new revision (content and schedule) for a campaign that is neither finished nor cancelled; unsent mail uses it
+    /// from its next claim on.
+    async fn revise_campaign(
+        &self,
+        id: CampaignId,
+        revision: Revision,
+        now: Timestamp,
+    ) -> Result<RevisionId, StoreError>;
+
+    /// Takes a batch of rows in one transaction (the caller bounds it to about 20 ms of work). New keys are added as queued, or
+    /// as suppressed (final) where `NewMessage::refused` says so or the suppression list holds them; for known keys still
+    /// queued or deferred, columns, score and bucket are replaced; others are left alone. Every row seen is stamped with
+    /// `load` when `mark` is set, for [`Store::finish_intake`].
+    async fn enqueue(
+        &self,
+        id: CampaignId,
+        rows: Vec<NewMessage>,
+        load: i64,
+        mark: bool,
+        now: Timestamp,
+    ) -> Result<Enqueued, StoreError>;
+
+    /// Ends an intake: `Loading` becomes `Running`. With `prune`, waiting messages not stamped with `load` become cancelled;
+    /// their number is returned.
+    async fn finish_intake(&self, id: CampaignId, load: i64, prune: bool, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// The content of a revision.
+    async fn revision(&self, id: RevisionId) -> Result<Revision, StoreError>;
+
+    // ---- suppression --------------------------------------------------------------------------------------------
+
+    /// Adds entries (a repeat changes nothing); returns how many were new.
+    async fn suppress(&self, entries: Vec<Suppression>, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Takes entries of an address off; returns how many there were.
+    async fn unsuppress(&self, key: &str) -> Result<u64, StoreError>;
+
+    /// Entries by key, after `after`, at most `limit`; `key` narrows to one address.
+    async fn suppressions(
+        &self,
+        key: Option<&str>,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Suppression>, StoreError>;
+
+    // ---- orders -------------------------------------------------------------------------------------------------
+
+    /// Sets a campaign's state: `Paused` (with a cause), `Running` (resume) or `Cancelled` (its waiting messages are then
+    /// cancelled by [`Store::sweep`]). Refused where the state is final.
+    async fn order_campaign(
+        &self,
+        name: &CampaignName,
+        state: CampaignState,
+        because: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Writes or replaces the pause of a scope and cause.
+    async fn pause(&self, pause: Pause) -> Result<(), StoreError>;
+
+    /// Takes pauses of a scope off (`cause: None`: all causes); returns how many there were.
+    async fn resume(&self, scope: &Scope, cause: Option<PauseCause>) -> Result<u64, StoreError>;
+
+    /// Ends the parking of a message: accepted for good, or queued again. Refused when it is not parked.
+    async fn settle_parked(&self, id: MessageId, accepted: bool, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Copies the store, online, to a new file. Refused when it exists.
+    async fn backup(&self, to: &std::path::Path) -> Result<(), StoreError>;
+
+    // ---- worker -------------------------------------------------------------------------------------------------
+
+    /// Takes the relay: its token grows by one. Claims of earlier owners are uncertain: on the first time they wait for
+    /// `retry_at`, on the second (or when `park`) they are parked. Fails with `LeaseLost` while another process owns the relay.
+    async fn acquire(
+        &self,
+        relay: &RelayName,
+        owner: &str,
+        retry_at: Timestamp,
+        park: bool,
+        now: Timestamp,
+    ) -> Result<(Lease, Recovered), StoreError>;
+
+    /// Gives the relay back. Claims must have been settled.
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
+
+    /// What the relay's owner must know: newest ledger of each lane and spending of the last 24 hours in cells.
+    async fn memory(&self, lease: &Lease, now: Timestamp) -> Result<RelayMemory, StoreError>;
+
+    /// Everything a decision looks at: campaigns with their waiting mail per bucket, pauses, needs of other relays.
+    async fn outlook(&self, now: Timestamp) -> Result<Outlook, StoreError>;
+
+    /// Takes messages and spends their quota in one transaction, durable when it returns. The ledger rows are created where
+    /// missing. Messages whose address is suppressed go to `Suppressed` and cost nothing. Fewer than wanted is normal.
+    /// Refused (nothing changed) when a ledger's `spent` would pass the quota given.
+    async fn claim(&self, order: ClaimOrder) -> Result<Claimed, StoreError>;
+
+    /// Records what became of claims, in one transaction, durable when it returns. A settlement whose claim is gone (settled
+    /// before, or taken over) is ignored and counted in `stale`.
+    async fn settle(&self, lease: &Lease, settlements: Vec<Settlement>) -> Result<Settled, StoreError>;
+
+    /// Writes verdicts and the ledgers of a new plan day, in one transaction; existing rows of the same day keep what was spent.
+    async fn roll(
+        &self,
+        lease: &Lease,
+        verdicts: Vec<Verdict>,
+        ledgers: Vec<Ledger>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Moves messages whose time has come back into line, at most `limit`; says when the next is due.
+    async fn feed(&self, now: Timestamp, limit: u32) -> Result<Fed, StoreError>;
+
+    /// Finishes what time and operators decided, at most `limit` messages: expires campaigns past `not_after`, cancels the waiting
+    /// messages of cancelled campaigns, marks campaigns without waiting mail finished, forgets cells older than 25 hours and
+    /// pauses that have ended.
+    async fn sweep(&self, now: Timestamp, limit: u32) -> Result<Swept, StoreError>;
+
+    /// Says what this relay can still send today, per bucket, good until `until`.
+    async fn write_needs(
+        &self,
+        relay: &RelayName,
+        needs: Vec<(BucketName, u32)>,
+        until: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Stores the plan in force for a relay when it differs from the last one stored; says whether it did.
+    async fn record_plan(&self, relay: &RelayName, plan: PlanRevision, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Keeps an event for `status` and `why`.
+    async fn record_event(&self, event: EventRow) -> Result<(), StoreError>;
+
+    // ---- reports ------------------------------------------------------------------------------------------------
+
+    /// All campaigns, newest first.
+    async fn campaigns(&self) -> Result<Vec<CampaignRow>, StoreError>;
+
+    /// Messages of a campaign per bucket and state.
+    async fn tally(&self, id: CampaignId) -> Result<Vec<TallyRow>, StoreError>;
+
+    /// Ledgers of a relay (or all), newest day first, since `since`.
+    async fn ledgers(&self, relay: Option<&RelayName>, since: Date) -> Result<Vec<(RelayName, Ledger)>, StoreError>;
+
+    /// Verdicts of a relay (or all), newest first, since `since`.
+    async fn verdicts(&self, relay: Option<&RelayName>, since: Date) -> Result<Vec<(RelayName, Verdict)>, StoreError>;
+
+    /// Who owns which relay, and what is in the air there.
+    async fn owners(&self) -> Result<Vec<OwnerRow>, StoreError>;
+
+    /// A message.
+    async fn message(&self, id: MessageId) -> Result<Option<MessageRow>, StoreError>;
+
+    /// All messages to an address, newest first, at most 100.
+    async fn messages_to(&self, key: &str) -> Result<Vec<MessageRow>, StoreError>;
+
+    /// A page of a campaign's messages in list order, after `after`, optionally of some states only.
+    async fn messages_of(
+        &self,
+        id: CampaignId,
+        states: &[crate::core::campaign::MessageState],
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<MessageRow>, StoreError>;
+
+    /// How many messages leave before this one in its bucket and pool (same or earlier class; an estimate across campaigns that
+    /// share). `None` when it is not in line.
+    async fn place_in_line(&self, id: MessageId) -> Result<Option<u64>, StoreError>;
+
+    /// Attempts of a message, oldest first.
+    async fn attempts(&self, id: MessageId) -> Result<Vec<AttemptRow>, StoreError>;
+
+    /// Last attempts of a lane, newest first.
+    async fn lane_attempts(
+        &self,
+        relay: &RelayName,
+        bucket: &BucketName,
+        limit: u32,
+    ) -> Result<Vec<AttemptRow>, StoreError>;
+
+    /// The raw material of an audit: attempts per lane and plan day, recounted from the attempts themselves, with what is in the air.
+    async fn recount(&self, since: Date) -> Result<Vec<RecountRow>, StoreError>;
+
+    /// Release times of a lane's counted attempts within a plan day, ascending, in microseconds since the epoch.
+    async fn releases(&self, relay: &RelayName, bucket: Option<&BucketName>, day: Date)
+    -> Result<Vec<i64>, StoreError>;
+
+    /// Newest events first.
+    async fn events(&self, limit: u32) -> Result<Vec<EventRow>, StoreError>;
+
+    /// Plans that were in force, newest first.
+    async fn plan_history(&self, relay: &RelayName, limit: u32) -> Result<Vec<(Timestamp, PlanRevision)>, StoreError>;
+
+    /// Buckets, pools and campaigns known to the store whose names the configuration must still have.
+    async fn pools_in_use(&self) -> Result<Vec<PoolName>, StoreError>;
+}
