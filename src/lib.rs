@@ -1,8 +1,10 @@
 //! Hikagen (火加減): IP warm-up and throttled delivery scheduler for e-mail through authenticated SMTP relays.
 
+pub mod cli;
 pub mod clock;
 pub mod compose;
 pub mod config;
 pub mod core;
 pub mod relay;
 pub mod store;
+pub mod telemetry;

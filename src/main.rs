@@ -1,3 +1,7 @@
 //! The `hikagen` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hikagen::cli::run(std::env::args_os())
+}

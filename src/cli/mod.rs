@@ -1,0 +1,66 @@
+//! Owns the command line: its grammar, and which file answers which command.
+//!
+//! A command is a module with `Args` and `run(Args, &Context) -> Outcome`, one line in [`Command`] and one in [`dispatch`].
+//! Invariants: what was asked for goes to standard output, everything else to standard error; a closed pipe is not a fault;
+//! exit codes are those of [`Exit`].
+
+mod context;
+mod store;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use context::{Context, Exit, Failure, Outcome};
+
+/// IP warm-up and throttled delivery scheduler for e-mail through authenticated SMTP relays.
+#[derive(Debug, Parser)]
+#[command(name = "hikagen", version, about, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    /// The configuration
+    #[arg(long, short = 'c', global = true, value_name = "FILE", default_value = "hikagen.yaml")]
+    config: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say more (-v, -vv, -vvv)
+    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look after the store
+    Store(store::Args),
+}
+
+fn dispatch(command: Command, context: &Context) -> Outcome {
+    match command {
+        Command::Store(args) => store::run(args, context),
+    }
+}
+
+/// Runs the command that `args` (program name first) ask for.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let exit = if usage.use_stderr() { Exit::Usage } else { Exit::Done };
+            // Nothing can be told to a terminal that is gone.
+            let _ = usage.print();
+            return exit.into();
+        }
+    };
+    let context = Context::new(cli.config, cli.json, cli.verbose);
+    match dispatch(cli.command, &context) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print();
+            failure.exit.into()
+        }
+    }
+}
