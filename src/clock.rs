@@ -3,6 +3,8 @@
 //! Invariant: nothing else calls `Timestamp::now`, `Instant::now` or `tokio::time::sleep` to pass plan time
 //! (`tests/house` holds it). Network timeouts are real time and belong to the adapter that waits.
 
+#![allow(clippy::disallowed_methods, reason = "the one place where time is read")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
