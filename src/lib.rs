@@ -8,3 +8,4 @@ pub mod core;
 pub mod relay;
 pub mod store;
 pub mod telemetry;
+pub mod worker;
