@@ -239,9 +239,13 @@ pub trait Store: Send + Sync {
     /// The raw material of an audit: attempts per lane and plan day, recounted from the attempts themselves, with what is in the air.
     async fn recount(&self, since: Date) -> Result<Vec<RecountRow>, StoreError>;
 
-    /// Release times of a lane's counted attempts within a plan day, ascending, in microseconds since the epoch.
-    async fn releases(&self, relay: &RelayName, bucket: Option<&BucketName>, day: Date)
-    -> Result<Vec<i64>, StoreError>;
+    /// When a lane's (or a whole relay's) counted attempts of a plan day left, ascending.
+    async fn releases(
+        &self,
+        relay: &RelayName,
+        bucket: Option<&BucketName>,
+        day: Date,
+    ) -> Result<Vec<Release>, StoreError>;
 
     /// Newest events first.
     async fn events(&self, limit: u32) -> Result<Vec<EventRow>, StoreError>;

@@ -532,6 +532,15 @@ pub struct AttemptRow {
     pub counted: bool,
 }
 
+/// When a counted attempt left. The class is that of its claim ([`ClaimRef::class`]): transactional mail obeys no window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release {
+    /// [`Attempt::released_at`] in microseconds since the epoch, rounded down.
+    pub at: i64,
+    /// Class.
+    pub class: Class,
+}
+
 /// A lane's plan day, recounted from attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecountRow {
