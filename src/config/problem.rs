@@ -404,7 +404,7 @@ mod tests {
     #[test]
     fn a_problem_shows_file_line_column_and_caret() {
         let file = SourceFile::new("plan.yaml", "\u{feff}plan: 春\nrate: 速い\nrate: 1/s\n");
-        let second = file.span(21, 25);
+        let second = file.span(23, 27);
         let first = file.span(10, 14);
         assert_eq!((first.line, first.column, second.line), (2, 1, 3));
         let problem = Problem::at(&file, second, "\"rate\" is there twice").help("keep one").also(first, "first here");
