@@ -1,0 +1,322 @@
+//! Owns one message's way over an open connection: MAIL, RCPT, DATA, message; and whether the next may follow.
+//!
+//! Invariants: only 250 to the end of data is acceptance; a reply is never taken for the answer to another command; a
+//! connection whose delivery failed in the middle, was dropped, or was answered 421, takes no further message; what of the
+//! envelope and the final dot may have left is told exactly.
+
+use async_trait::async_trait;
+
+use super::body;
+use super::replies::RawReply;
+use super::session::{Session, refusal};
+use crate::config::settings::{RelaySettings, Timeouts};
+use crate::core::reply::{Answer, Delivery, Enhanced, Fault, Reply, Stage};
+use crate::relay::{Connection, Outgoing};
+
+/// A connection to a relay that takes one message after the other.
+pub(super) struct SmtpConnection {
+    session: Session,
+    pipelining: bool,
+    timeouts: Timeouts,
+    usable: bool,
+    /// A refused transaction is still open on the server.
+    reset_first: bool,
+    rcpt_mark: Option<u64>,
+    dot_mark: Option<u64>,
+}
+
+/// How a transaction goes on. `Err` in this file is a delivery after which the connection is out of step.
+enum Offer {
+    /// 354: the message may follow.
+    Open,
+    /// The delivery is over, the connection is in step.
+    Refused(Delivery),
+}
+
+impl SmtpConnection {
+    pub(super) fn new(session: Session, settings: &RelaySettings) -> Self {
+        Self {
+            pipelining: settings.pipelining && session.offered.pipelining,
+            session,
+            timeouts: settings.timeouts,
+            usable: true,
+            reset_first: false,
+            rcpt_mark: None,
+            dot_mark: None,
+        }
+    }
+
+    /// `Ok`: the connection is in step with the server.
+    async fn transact(&mut self, mail: &Outgoing) -> Result<Delivery, Delivery> {
+        if let Some(refused) = self.unwritable(mail) {
+            return Ok(refused);
+        }
+        let mut offer = self.offer(mail, &mail.recipient).await?;
+        if let (Offer::Refused(first), Some(alternative)) = (&offer, &mail.recipient_alternative)
+            && is_malformed_recipient(first)
+        {
+            offer = self.offer(mail, alternative).await?;
+        }
+        match offer {
+            Offer::Open => self.hand_over(&mail.bytes).await,
+            Offer::Refused(delivery) => Ok(delivery),
+        }
+    }
+
+    async fn offer(&mut self, mail: &Outgoing, recipient: &str) -> Result<Offer, Delivery> {
+        self.session.listen(Stage::Mail).await.map_err(|early| self.ended(Stage::Mail, early.answer))?;
+        if self.pipelining {
+            self.offer_at_once(mail, recipient).await
+        } else {
+            self.offer_step_by_step(mail, recipient).await
+        }
+    }
+
+    /// RFC 2920: one write, three replies (four after a refused transaction).
+    async fn offer_at_once(&mut self, mail: &Outgoing, recipient: &str) -> Result<Offer, Delivery> {
+        let reset = std::mem::take(&mut self.reset_first);
+        let mut group = String::with_capacity(64 + mail.envelope_from.len() + recipient.len());
+        if reset {
+            group.push_str("RSET\r\n");
+        }
+        self.push_mail(mail, &mut group);
+        self.mark_rcpt(group.len());
+        push_rcpt(recipient, &mut group);
+        group.push_str("DATA\r\n");
+        let mut first = self.session.say(group).await;
+        if reset {
+            self.take(Stage::Mail, first, &[250])??;
+            first = self.session.next().await;
+        }
+        let mailed = self.take(Stage::Mail, first, &[250])?;
+        let rcpt = self.session.next().await;
+        let rcpt = self.take_after(&mailed, Stage::Rcpt, rcpt, &[250, 251, 252])?;
+        let data = self.session.next().await;
+        let refused = mailed.as_ref().err().or(rcpt.as_ref().err()).cloned();
+        let data = match (data, &refused) {
+            (Err(_), Some(refused)) => return Err(refused.clone()),
+            (data, _) => self.take(Stage::Data, data, &[354])?,
+        };
+        match (refused, data) {
+            (None, Ok(())) => Ok(Offer::Open),
+            (None, Err(refused)) => {
+                self.reset_first = true;
+                Ok(Offer::Refused(refused))
+            }
+            (Some(refused), Err(_)) => {
+                self.reset_first = true;
+                Ok(Offer::Refused(refused))
+            }
+            // A message to a recipient whose sender was refused: better no connection than an empty mail.
+            (Some(refused), Ok(())) if rcpt.is_ok() => Err(refused),
+            (Some(refused), Ok(())) => self.end_empty_message(refused).await,
+        }
+    }
+
+    /// The server wants a message although it took no recipient (RFC 2920 3.1): it gets an empty one.
+    async fn end_empty_message(&mut self, refused: Delivery) -> Result<Offer, Delivery> {
+        self.session.wire.lock().queue(|out| out.extend_from_slice(body::FINAL_DOT));
+        match self.session.hear(self.timeouts.command).await {
+            Ok(answer) if answer.code != 421 => Ok(Offer::Refused(refused)),
+            _ => Err(refused),
+        }
+    }
+
+    async fn offer_step_by_step(&mut self, mail: &Outgoing, recipient: &str) -> Result<Offer, Delivery> {
+        if std::mem::take(&mut self.reset_first) {
+            let answer = self.session.say("RSET\r\n").await;
+            self.take(Stage::Mail, answer, &[250])??;
+            self.silence(Stage::Mail).await?;
+        }
+        let mut command = String::with_capacity(64 + mail.envelope_from.len());
+        self.push_mail(mail, &mut command);
+        let answer = self.session.say(&command).await;
+        if let Err(refused) = self.take(Stage::Mail, answer, &[250])? {
+            return Ok(Offer::Refused(refused));
+        }
+        self.silence(Stage::Rcpt).await?;
+        command.clear();
+        self.mark_rcpt(0);
+        push_rcpt(recipient, &mut command);
+        let answer = self.session.say(&command).await;
+        if let Err(refused) = self.take(Stage::Rcpt, answer, &[250, 251, 252])? {
+            self.reset_first = true;
+            return Ok(Offer::Refused(refused));
+        }
+        self.silence(Stage::Data).await?;
+        let answer = self.session.say("DATA\r\n").await;
+        match self.take(Stage::Data, answer, &[354])? {
+            Ok(()) => Ok(Offer::Open),
+            Err(refused) => {
+                self.reset_first = true;
+                Ok(Offer::Refused(refused))
+            }
+        }
+    }
+
+    /// Writes the message and its final dot in one piece, and waits for the answer.
+    async fn hand_over(&mut self, bytes: &[u8]) -> Result<Delivery, Delivery> {
+        self.silence(Stage::Data).await?;
+        {
+            let mut wire = self.session.wire.lock();
+            wire.queue(|out| body::stuff(bytes, out));
+            self.dot_mark = Some(wire.queued());
+            wire.queue(|out| out.extend_from_slice(body::FINAL_DOT));
+        }
+        let early = self.session.drain(self.timeouts.data).await;
+        let answer = match early {
+            Ok(None) => self.session.hear(self.timeouts.end_of_data).await,
+            Ok(Some(reply)) => return Err(self.ended(Stage::Body, early_answer(&reply))),
+            Err(fault) => Err(fault),
+        };
+        match answer {
+            Ok(reply) if reply.code == 421 => Err(self.ended(Stage::Body, Answer::Reply(reply.reply()))),
+            Ok(reply) if (300..400).contains(&reply.code) => Err(self.ended(Stage::Body, refusal(&reply, Stage::Body))),
+            Ok(reply) => Ok(self.ended(Stage::Body, Answer::Reply(reply.reply()))),
+            Err(fault) => Err(self.ended(Stage::Body, Answer::Fault(fault))),
+        }
+    }
+
+    fn push_mail(&self, mail: &Outgoing, out: &mut String) {
+        out.push_str("MAIL FROM:<");
+        out.push_str(&mail.envelope_from);
+        out.push('>');
+        if self.session.offered.size {
+            out.push_str(" SIZE=");
+            out.push_str(&mail.bytes.len().to_string());
+        }
+        if self.session.offered.eight_bit && !mail.bytes.is_ascii() {
+            out.push_str(" BODY=8BITMIME");
+        }
+        out.push_str("\r\n");
+    }
+
+    /// Notes that RCPT begins `ahead` bytes behind what is queued.
+    fn mark_rcpt(&mut self, ahead: usize) {
+        let mark = self.session.wire.lock().queued() + ahead as u64;
+        self.rcpt_mark.get_or_insert(mark);
+    }
+
+    async fn silence(&mut self, stage: Stage) -> Result<(), Delivery> {
+        self.session.listen(stage).await.map_err(|early| self.ended(stage, early.answer))
+    }
+
+    /// Sorts an answer: wanted (`Ok(Ok)`), a refusal that leaves the connection in step (`Ok(Err)`), anything else (`Err`).
+    fn take(
+        &self,
+        stage: Stage,
+        answer: Result<RawReply, Fault>,
+        wanted: &[u16],
+    ) -> Result<Result<(), Delivery>, Delivery> {
+        match answer {
+            Ok(reply) if wanted.contains(&reply.code) => Ok(Ok(())),
+            Ok(reply) => {
+                let delivery = self.ended(stage, refusal(&reply, stage));
+                if reply.code >= 400 && reply.code != 421 { Ok(Err(delivery)) } else { Err(delivery) }
+            }
+            Err(fault) => Err(self.ended(stage, Answer::Fault(fault))),
+        }
+    }
+
+    /// As [`Self::take`]; but when an earlier command was refused, that refusal is what is told.
+    fn take_after(
+        &self,
+        earlier: &Result<(), Delivery>,
+        stage: Stage,
+        answer: Result<RawReply, Fault>,
+        wanted: &[u16],
+    ) -> Result<Result<(), Delivery>, Delivery> {
+        self.take(stage, answer, wanted).map_err(|this| earlier.as_ref().err().cloned().unwrap_or(this))
+    }
+
+    fn ended(&self, stage: Stage, answer: Answer) -> Delivery {
+        let wire = self.session.wire.lock();
+        let left = |mark: Option<u64>| mark.is_some_and(|mark| wire.may_have_left(mark));
+        Delivery { stage, answer, rcpt_written: left(self.rcpt_mark), dot_begun: left(self.dot_mark) }
+    }
+
+    /// Addresses come checked; were one not, it must not write a command of its own.
+    fn unwritable(&self, mail: &Outgoing) -> Option<Delivery> {
+        let refuse = |stage, address: &str| {
+            let text = format!("\"{}\" cannot be written in an SMTP command; it was not sent", address.escape_debug());
+            Some(self.ended(stage, Answer::Reply(Reply { code: 553, enhanced: Some(Enhanced(5, 1, 3)), text })))
+        };
+        if !is_writable(&mail.envelope_from) {
+            return refuse(Stage::Mail, &mail.envelope_from);
+        }
+        let forms = std::iter::once(&mail.recipient).chain(&mail.recipient_alternative);
+        forms.into_iter().find(|form| form.is_empty() || !is_writable(form)).and_then(|form| refuse(Stage::Rcpt, form))
+    }
+}
+
+#[async_trait]
+impl Connection for SmtpConnection {
+    async fn deliver(&mut self, mail: &Outgoing) -> Delivery {
+        (self.rcpt_mark, self.dot_mark) = (None, None);
+        // Stays false when this future is dropped: whatever answers next would answer this message.
+        if !std::mem::replace(&mut self.usable, false) {
+            return self.ended(Stage::Mail, Answer::Fault(Fault::Closed));
+        }
+        match self.transact(mail).await {
+            Ok(delivery) => {
+                self.usable = true;
+                delivery
+            }
+            Err(delivery) => delivery,
+        }
+    }
+
+    fn is_usable(&self) -> bool {
+        self.usable && self.session.is_silent()
+    }
+
+    async fn close(self: Box<Self>) {
+        let polite = self.usable;
+        self.session.close(polite).await;
+    }
+}
+
+fn push_rcpt(recipient: &str, out: &mut String) {
+    out.push_str("RCPT TO:<");
+    out.push_str(recipient);
+    out.push_str(">\r\n");
+}
+
+/// Printable ASCII; a blank or an angle bracket only within a quoted local part.
+fn is_writable(address: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in address.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b' ' | b'<' | b'>' if !quoted => return false,
+            _ => {}
+        }
+        if !(b' '..=b'~').contains(&byte) {
+            return false;
+        }
+    }
+    !quoted
+}
+
+/// Whether the server could not read the recipient: then the other form may do.
+fn is_malformed_recipient(delivery: &Delivery) -> bool {
+    const WORDS: [&str; 7] = ["syntax", "malformed", "invalid address", "illegal", "bad address", "format", "quot"];
+    match (delivery.stage, &delivery.answer) {
+        (Stage::Rcpt, Answer::Reply(reply)) if reply.code == 501 => true,
+        (Stage::Rcpt, Answer::Reply(reply)) if reply.code == 553 => {
+            let text = reply.text.to_lowercase();
+            reply.enhanced == Some(Enhanced(5, 1, 3)) || WORDS.iter().any(|word| text.contains(word))
+        }
+        _ => false,
+    }
+}
+
+/// An answer that came while the message was still being written.
+fn early_answer(reply: &RawReply) -> Answer {
+    if reply.code >= 400 {
+        return Answer::Reply(reply.reply());
+    }
+    Answer::Fault(Fault::Protocol(format!("{} before the message was written", reply.reply())))
+}
