@@ -1,0 +1,7 @@
+//! The program as its operator meets it, end to end: one module per story.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod stands_on_real_parts;
