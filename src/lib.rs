@@ -6,6 +6,7 @@ pub mod compose;
 pub mod config;
 pub mod core;
 pub mod relay;
+pub mod report;
 pub mod store;
 pub mod telemetry;
 pub mod worker;

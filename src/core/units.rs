@@ -127,6 +127,18 @@ impl Rate {
         }
     }
 
+    /// How many.
+    #[must_use]
+    pub fn count(self) -> NonZeroU32 {
+        self.count
+    }
+
+    /// Per what time.
+    #[must_use]
+    pub fn per(self) -> Duration {
+        self.per
+    }
+
     /// Messages per second.
     #[must_use]
     pub fn per_second(self) -> f64 {
