@@ -215,7 +215,7 @@ fn blank(text: &str) -> (String, Vec<(usize, String)>) {
 
 /// When a text begins at `i` (plain, byte or raw): the bytes between its quotes.
 fn text_at(text: &str, i: usize) -> Option<(usize, usize)> {
-    let rest = &text[i..].as_bytes();
+    let rest = &text.as_bytes()[i..];
     if i > 0 && rest[0] != b'"' && (text.as_bytes()[i - 1].is_ascii_alphanumeric() || text.as_bytes()[i - 1] == b'_') {
         return None;
     }

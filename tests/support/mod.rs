@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod postfix;
 pub mod program;
 pub mod python;
+pub mod setting;
 pub mod sink;
 
 use std::time::{Duration, Instant};
