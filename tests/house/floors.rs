@@ -149,6 +149,7 @@ fn what_the_table_allows_is_let_through() {
         ),
         ("core/lane/mod.rs", "// tokio is not used here\nconst A: &str = \"use crate::store::Store\";"),
         ("core/lane/mod.rs", "#[cfg(test)]\nmod tests { use std::collections::HashMap; }"),
+        ("core/lane/calendar_tests.rs", "use std::collections::HashMap; use proptest::prelude::*;"),
         ("worker/mod.rs", "use crate::{core::lane::Lane, relay::Relay, store::Store, clock::Clock};"),
         ("cli/mod.rs", "use crate::store::sqlite::SqliteStore; use crate::relay::smtp::SmtpRelay;"),
         ("store/sqlite/claim.rs", "use super::SqliteStore; use crate::store::rows::Claim; use rusqlite::params;"),
