@@ -13,7 +13,7 @@ pub mod certificates;
 pub mod postfix;
 pub mod program;
 pub mod python;
-pub mod setting;
+pub mod scene;
 pub mod sink;
 
 use std::time::{Duration, Instant};
@@ -33,4 +33,9 @@ pub fn until<T>(what: &str, limit: Duration, mut met: impl FnMut() -> Option<T>)
 /// A TCP port on 127.0.0.1 that nobody listened on a moment ago. For servers that cannot bind port 0 themselves.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Lets real time pass: for servers that are slow on purpose, never to wait for something.
+pub fn dawdle(span: Duration) {
+    std::thread::sleep(span);
 }

@@ -1,4 +1,4 @@
-//! Owns a setting for stories: relays on loopback sinks, a plan that asks for a pace, a campaign with a list.
+//! Owns a scene for stories: relays on loopback sinks, a plan that asks for a pace, a campaign with a list.
 //!
 //! Plan days turn at midnight; the plan's zone is chosen so that midnight is at least six hours away, so that no story that
 //! runs for a minute sees two plan days.
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::program::Project;
 
-/// A relay of a setting.
+/// A relay of a scene.
 #[derive(Clone)]
 pub struct RelayEntry {
     /// Name.
@@ -53,7 +53,7 @@ pub fn zone_at_noon() -> String {
     }
 }
 
-/// Writes `hikagen.yaml` with these relays, all in the pool `news`.
+/// Writes `hikagen.yaml` with these relays, all in the pool `news`, and each in a pool of its own name too.
 pub fn write_configuration(project: &Project, relays: &[RelayEntry]) -> PathBuf {
     let mut text = format!(
         "store: hikagen.db\ntimezone: {}\ngroups: [builtin]\nworker: {{ disk_floor: 1M }}\nrelays:\n",
@@ -78,6 +78,9 @@ pub fn write_configuration(project: &Project, relays: &[RelayEntry]) -> PathBuf 
     }
     let names: Vec<&str> = relays.iter().map(|relay| relay.name.as_str()).collect();
     let _ = write!(text, "pools:\n  news: [{}]\n", names.join(", "));
+    for name in names {
+        let _ = writeln!(text, "  {name}: [{name}]");
+    }
     project.write("hikagen.yaml", text)
 }
 
