@@ -7,6 +7,7 @@
 pub mod address;
 pub mod campaign;
 pub mod lane;
+pub mod moment;
 pub mod names;
 pub mod plan;
 pub mod reply;

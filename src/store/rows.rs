@@ -151,35 +151,7 @@ pub enum Scope {
     Lane(LaneKey),
 }
 
-/// Why something is paused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PauseCause {
-    /// An operator said so.
-    Operator,
-    /// A reply that blocks; ends with the cooldown.
-    Block,
-    /// A reply or a fault that asks to slow down; ends by itself.
-    Throttle,
-    /// Ends only by the operator.
-    Stop,
-    /// Login refused, store restored from a backup, clock gone wrong, disk full.
-    Fault,
-}
-
-impl PauseCause {
-    /// The word used in the store and in output.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Operator => "operator",
-            Self::Block => "block",
-            Self::Throttle => "throttle",
-            Self::Stop => "stop",
-            Self::Fault => "fault",
-        }
-    }
-}
+pub use crate::core::lane::{CELL, PauseCause};
 
 /// Nothing leaves, with a cause and an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,9 +187,6 @@ pub struct RelayMemory {
     /// Spending of the last 24 hours: bucket, start of the cell ([`CELL`] long), messages.
     pub cells: Vec<(BucketName, Timestamp, u32)>,
 }
-
-/// Length of a spending cell: a rolling hour counted in cells is at most this much too strict.
-pub const CELL: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// A campaign's waiting mail in one bucket, due now.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,416 @@
+//! Owns the decisions for one relay: all its lanes under the relay account's own limits.
+//!
+//! Invariants: a claim never passes a quota or a rolling cap, and all limits are computed first, then charged together;
+//! nothing is released outside hours, over a rate, or while paused; one lane's trouble never holds another.
+
+mod because;
+mod effects;
+mod gate;
+mod share;
+mod wants;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+pub use because::{Because, Hold};
+pub use effects::{Break, Breaks, Effect, effect};
+pub use gate::next_day;
+pub use share::{CampaignWant, Line, Shares};
+pub use wants::{Backlog, LaneWant, PoolLines};
+
+use crate::core::campaign::{CampaignId, Class};
+use crate::core::lane::{Held, Lane, Ledger, PauseCause, Rolling, Throttle, Verdict, calendar};
+use crate::core::moment::Moment;
+use crate::core::names::{BucketName, RelayName};
+use crate::core::plan::Plan;
+use crate::core::reply::{Reading, Stage};
+use crate::core::units::Rate;
+
+/// Quota is spent at claim, ahead, for at most this much of the present pace.
+pub const AHEAD: Duration = Duration::from_secs(1);
+
+/// What a relay's decisions rest on.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// The relay.
+    pub relay: RelayName,
+    /// Its plan.
+    pub plan: Arc<Plan>,
+    /// Warm-up day of a lane that is first seen.
+    pub first_day: u32,
+    /// Nothing leaves before this plan day.
+    pub started: Option<Date>,
+    /// The account's pace.
+    pub rate: Option<Rate>,
+    /// Depth of its bucket.
+    pub burst: Option<NonZeroU32>,
+    /// The account's cap in any 60 minutes.
+    pub per_hour: Option<NonZeroU32>,
+    /// The account's cap in any 24 hours.
+    pub per_day: Option<NonZeroU32>,
+    /// Connections at once.
+    pub connections: u32,
+    /// The relay's in-band answers are its own.
+    pub answers_own: bool,
+    /// How far ahead to claim ([`AHEAD`]; longer only where a clock runs faster than the machine's).
+    pub ahead: Duration,
+}
+
+/// A new plan day: what was decided about the old one, and the new ledgers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rollover {
+    /// One per lane with a ledger, one more for a gap.
+    pub verdicts: Vec<Verdict>,
+    /// The lanes' new plan day.
+    pub ledgers: Vec<Ledger>,
+}
+
+/// The decisions for one relay.
+#[derive(Debug)]
+pub struct Schedule {
+    terms: Terms,
+    today: Date,
+    bounds: (Timestamp, Timestamp),
+    lanes: BTreeMap<BucketName, Lane>,
+    throttle: Option<Throttle>,
+    hour: Option<Rolling>,
+    day: Option<Rolling>,
+    /// Pauses of the relay or of everything.
+    held: Vec<Held>,
+    /// Whether the clock is believed; false: nothing is claimed or released.
+    trusted: bool,
+    /// Whether a share of each quota is kept for transactional mail.
+    keeps_for_transactional: bool,
+    lane_breaks: BTreeMap<BucketName, Breaks>,
+    relay_breaks: Breaks,
+    turn: usize,
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Schedule {
+    /// Starts from what the store remembers: the newest ledger of each lane, spending of the last 24 hours, blocks of the last 7 days.
+    /// Lanes whose ledger is of an earlier plan day are judged at once.
+    #[must_use]
+    pub fn open(
+        terms: Terms,
+        ledgers: Vec<Ledger>,
+        cells: &[(BucketName, Timestamp, u32)],
+        blocks: &[(BucketName, Timestamp)],
+        now: Moment,
+    ) -> (Self, Rollover) {
+        let plan = terms.plan.clone();
+        let today = calendar::plan_day(&plan.timezone, plan.day_starts, now.at);
+        let mut schedule = Self {
+            today,
+            bounds: calendar::day_bounds(&plan.timezone, plan.day_starts, today),
+            lanes: BTreeMap::new(),
+            throttle: terms.rate.map(|rate| Throttle::new(rate, terms.burst, now.up)),
+            hour: terms.per_hour.map(|n| Rolling::new(n.get(), HOUR)),
+            day: terms.per_day.map(|n| Rolling::new(n.get(), DAY)),
+            held: Vec::new(),
+            trusted: true,
+            keeps_for_transactional: false,
+            lane_breaks: BTreeMap::new(),
+            relay_breaks: Breaks::default(),
+            turn: 0,
+            terms,
+        };
+        let mut rollover = Rollover::default();
+        for ledger in ledgers {
+            let lane_plan = plan.lane(&ledger.bucket).clone();
+            let ledger = if ledger.day < today {
+                let (verdicts, next) = next_day(&ledger, &plan.gate, &lane_plan.curve.value, today);
+                rollover.verdicts.extend(verdicts);
+                rollover.ledgers.push(next.clone());
+                next
+            } else {
+                let quota = lane_plan.curve.value.quota(ledger.warmup_day);
+                Ledger { quota, quota_peak: ledger.quota_peak.max(quota), ..ledger }
+            };
+            schedule.lanes.insert(ledger.bucket.clone(), Lane::new(&plan, lane_plan, ledger, now));
+        }
+        for (bucket, at, n) in cells {
+            schedule.count_caps(bucket, *at, *n);
+        }
+        for bucket in schedule.lanes.keys() {
+            let own = blocks.iter().filter(|(b, _)| b == bucket).map(|(_, at)| *at).collect();
+            schedule.lane_breaks.insert(bucket.clone(), Breaks::remembered(own));
+        }
+        (schedule, rollover)
+    }
+
+    /// The terms in force.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// The plan day.
+    #[must_use]
+    pub fn today(&self) -> Date {
+        self.today
+    }
+
+    /// When the plan day ends.
+    #[must_use]
+    pub fn day_ends(&self) -> Timestamp {
+        self.bounds.1
+    }
+
+    /// The lanes seen so far.
+    #[must_use]
+    pub fn lanes(&self) -> &BTreeMap<BucketName, Lane> {
+        &self.lanes
+    }
+
+    /// Takes edited terms: what was spent stays, buckets of changed rates start empty.
+    pub fn apply(&mut self, terms: Terms, now: Moment) {
+        if (terms.rate, terms.burst) != (self.terms.rate, self.terms.burst) {
+            self.throttle = terms.rate.map(|rate| Throttle::new(rate, terms.burst, now.up));
+        }
+        for (cap, limit, window) in [(&mut self.hour, terms.per_hour, HOUR), (&mut self.day, terms.per_day, DAY)] {
+            match (cap.as_mut(), limit) {
+                (Some(cap), Some(limit)) => cap.set_limit(limit.get()),
+                (_, limit) => *cap = limit.map(|n| Rolling::new(n.get(), window)),
+            }
+        }
+        self.terms = terms;
+        let plan = self.terms.plan.clone();
+        for (bucket, lane) in &mut self.lanes {
+            lane.apply(&plan, plan.lane(bucket).clone(), now);
+        }
+    }
+
+    /// Makes sure that a bucket with waiting mail has a lane.
+    pub fn see(&mut self, bucket: &BucketName, now: Moment) {
+        if !self.lanes.contains_key(bucket) {
+            let plan = self.terms.plan.clone();
+            let lane_plan = plan.lane(bucket).clone();
+            let quota = lane_plan.curve.value.quota(self.terms.first_day);
+            let ledger = Ledger::new(bucket.clone(), self.today, self.terms.first_day, quota);
+            self.lanes.insert(bucket.clone(), Lane::new(&plan, lane_plan, ledger, now));
+            self.lane_breaks.entry(bucket.clone()).or_default();
+        }
+    }
+
+    /// Begins a new plan day when it has come. The caller stores the rollover before anything is claimed from it.
+    pub fn begin_day(&mut self, now: Moment) -> Option<Rollover> {
+        if now.at < self.bounds.1 {
+            return None;
+        }
+        let plan = self.terms.plan.clone();
+        self.today = calendar::plan_day(&plan.timezone, plan.day_starts, now.at);
+        self.bounds = calendar::day_bounds(&plan.timezone, plan.day_starts, self.today);
+        let mut rollover = Rollover::default();
+        for lane in self.lanes.values_mut() {
+            let (verdicts, next) = next_day(&lane.ledger, &plan.gate, &lane.plan.curve.value, self.today);
+            rollover.verdicts.extend(verdicts);
+            rollover.ledgers.push(next.clone());
+            lane.begin_day(&plan, next);
+        }
+        Some(rollover)
+    }
+
+    /// Takes the pauses in force: of everything or the relay, and of its lanes.
+    pub fn set_pauses(&mut self, relay: Vec<Held>, lanes: &[(BucketName, Held)]) {
+        if self.held.iter().any(|h| h.cause != PauseCause::Operator) && relay.is_empty() {
+            self.relay_breaks.resumed();
+        }
+        self.held = relay;
+        for (bucket, lane) in &mut self.lanes {
+            let held: Vec<Held> = lanes.iter().filter(|(b, _)| b == bucket).map(|(_, h)| h.clone()).collect();
+            if held.is_empty() && !lane.held.is_empty() {
+                self.lane_breaks.entry(bucket.clone()).or_default().resumed();
+            }
+            lane.held = held;
+        }
+    }
+
+    /// Puts a pause in force at once, before the store has it.
+    pub fn pause(&mut self, bucket: Option<&BucketName>, held: Held) {
+        match bucket {
+            None => self.held.push(held),
+            Some(bucket) => {
+                if let Some(lane) = self.lanes.get_mut(bucket) {
+                    lane.held.push(held);
+                }
+            }
+        }
+    }
+
+    /// Whether the clock is believed.
+    pub fn trust(&mut self, trusted: bool) {
+        self.trusted = trusted;
+    }
+
+    /// Whether a pool of this relay had transactional mail within 7 days.
+    pub fn keep_for_transactional(&mut self, keep: bool) {
+        self.keeps_for_transactional = keep;
+    }
+
+    /// Charges a claim: quota, rolling caps, shares. `taken`: campaign, its weight, messages, retries among them.
+    pub fn claimed(&mut self, bucket: &BucketName, class: Class, taken: (CampaignId, u32, u32, u32), now: Moment) {
+        let (campaign, weight, n, retries) = taken;
+        self.count_caps(bucket, now.at, n);
+        let Some(lane) = self.lanes.get_mut(bucket) else { return };
+        lane.ledger.spent += n;
+        lane.ledger.spent_retries += retries;
+        if class == Class::Transactional {
+            lane.ledger.spent_transactional += n;
+        }
+        lane.unsent[class as usize] += n;
+        lane.shares.count(campaign, weight, n);
+        assert!(
+            lane.ledger.spent <= lane.ledger.quota_peak,
+            "spent {} of {} on lane {}/{bucket}: quota is never passed",
+            lane.ledger.spent,
+            lane.ledger.quota_peak,
+            self.terms.relay
+        );
+    }
+
+    /// Gives a claim back: it left the queue of unsent mail. With `refund`, quota and caps get it back too.
+    pub fn given_back(&mut self, bucket: &BucketName, class: Class, retry: bool, refund: Option<(Date, Timestamp)>) {
+        if let Some(lane) = self.lanes.get_mut(bucket) {
+            lane.unsent[class as usize] = lane.unsent[class as usize].saturating_sub(1);
+        }
+        self.refund(bucket, class, retry, refund);
+    }
+
+    /// Gives quota and caps back for a claim of `day` made at `at`.
+    fn refund(&mut self, bucket: &BucketName, class: Class, retry: bool, refund: Option<(Date, Timestamp)>) {
+        let Some((day, at)) = refund else { return };
+        for cap in [&mut self.hour, &mut self.day].into_iter().flatten() {
+            cap.give_back(at, 1);
+        }
+        let Some(lane) = self.lanes.get_mut(bucket) else { return };
+        if let Some(hour) = &mut lane.hour {
+            hour.give_back(at, 1);
+        }
+        if lane.ledger.day == day {
+            lane.ledger.spent = lane.ledger.spent.saturating_sub(1);
+            lane.ledger.spent_retries = lane.ledger.spent_retries.saturating_sub(u32::from(retry));
+            let transactional = u32::from(class == Class::Transactional);
+            lane.ledger.spent_transactional = lane.ledger.spent_transactional.saturating_sub(transactional);
+        }
+    }
+
+    fn count_caps(&mut self, bucket: &BucketName, at: Timestamp, n: u32) {
+        let lane_hour = self.lanes.get_mut(bucket).and_then(|lane| lane.hour.as_mut());
+        for cap in [self.hour.as_mut(), self.day.as_mut(), lane_hour].into_iter().flatten() {
+            cap.add(at, n);
+        }
+    }
+
+    /// Takes the tokens for one release of `class` on a lane: all of them, or none and the reason.
+    ///
+    /// # Errors
+    /// What holds it, and for how long.
+    pub fn release(&mut self, bucket: &BucketName, class: Class, now: Moment) -> Result<(), Hold> {
+        if let Some(hold) = self.first_hold(bucket, class, now) {
+            return Err(hold);
+        }
+        let nothing = || Hold { because: Because::NothingWaits, lasts: None };
+        let salt = u64::from(self.today.day_of_year().unsigned_abs()) ^ (bucket.as_str().len() as u64) << 32;
+        let lane = self.lanes.get_mut(bucket).ok_or_else(nothing)?;
+        if !lane.take(class, now, salt) {
+            return Err(Hold { because: Because::Paced, lasts: Some(Duration::from_millis(1)) });
+        }
+        if let Some(throttle) = &mut self.throttle {
+            throttle.take(now.up);
+        }
+        lane.unsent[class as usize] = lane.unsent[class as usize].saturating_sub(1);
+        lane.sending += 1;
+        Ok(())
+    }
+
+    fn first_hold(&self, bucket: &BucketName, class: Class, now: Moment) -> Option<Hold> {
+        let relay = self.relay_holds(now);
+        let lane = self.lanes.get(bucket)?;
+        let mut holds = relay;
+        holds.extend(lane.holds(class, now));
+        let connections = self.connections(lane);
+        if holds.is_empty() && lane.sending >= connections {
+            holds.push(Hold { because: Because::Busy { connections }, lasts: None });
+        }
+        // The reason that lasts longest is the one that binds; one without an end outlasts all.
+        holds.into_iter().max_by_key(|h| h.lasts.unwrap_or(Duration::MAX))
+    }
+
+    /// Connections that a lane may use: its own limit, and never the relay's last one, so that a lane whose
+    /// destination hangs leaves a way for the others.
+    fn connections(&self, lane: &Lane) -> u32 {
+        let of_relay =
+            if self.lanes.len() > 1 { self.terms.connections.saturating_sub(1).max(1) } else { self.terms.connections };
+        lane.plan.connections.as_ref().map_or(of_relay, |c| c.value.get().min(of_relay))
+    }
+
+    /// What holds the whole relay.
+    fn relay_holds(&self, now: Moment) -> Vec<Hold> {
+        let mut holds = Vec::new();
+        if !self.trusted {
+            holds.push(Hold { because: Because::ClockWrong, lasts: None });
+        }
+        if now.at < self.bounds.0 {
+            holds.push(Hold { because: Because::DayAhead { day: self.today }, lasts: Some(now.until(self.bounds.0)) });
+        }
+        if let Some(started) = self.terms.started.filter(|s| self.today < *s) {
+            let plan = &self.terms.plan;
+            let (begins, _) = calendar::day_bounds(&plan.timezone, plan.day_starts, started);
+            holds.push(Hold { because: Because::NotStarted { started }, lasts: Some(now.until(begins)) });
+        }
+        for held in &self.held {
+            let lasts = held.until.map(|until| now.until(until));
+            if lasts != Some(Duration::ZERO) {
+                holds.push(Hold { because: Because::Paused(held.clone()), lasts });
+            }
+        }
+        if let Some(throttle) = &self.throttle
+            && throttle.ready_at() > now.up
+        {
+            let because = Because::RelayThrottled { rate: throttle.rate() };
+            holds.push(Hold { because, lasts: Some(throttle.ready_at() - now.up) });
+        }
+        holds
+    }
+
+    /// An attempt came back. Counts it, and says what its answer does beyond its message.
+    pub fn answered(
+        &mut self,
+        bucket: &BucketName,
+        answer: Option<(&Reading, Stage)>,
+        refund: Option<(Class, bool, Date, Timestamp)>,
+        now: Timestamp,
+    ) -> Effect {
+        if let Some(lane) = self.lanes.get_mut(bucket) {
+            lane.sending = lane.sending.saturating_sub(1);
+        }
+        if let Some((class, retry, day, at)) = refund {
+            self.refund(bucket, class, retry, Some((day, at)));
+        }
+        let Some((reading, stage)) = answer else {
+            self.relay_breaks.went_well();
+            if let Some(breaks) = self.lane_breaks.get_mut(bucket) {
+                breaks.went_well();
+            }
+            return Effect::None;
+        };
+        let cooldown = self.lanes.get(bucket).map_or(HOUR, |lane| lane.plan.cooldown.value);
+        let own = self.terms.answers_own;
+        let lane = self.lane_breaks.entry(bucket.clone()).or_default();
+        effect(reading, stage, own, cooldown, (lane, &mut self.relay_breaks), now)
+    }
+
+    /// A connection could not be opened.
+    pub fn not_connected(&mut self, reading: &Reading, stage: Stage, now: Timestamp) -> Effect {
+        let mut nobody = Breaks::default();
+        effect(reading, stage, true, HOUR, (&mut nobody, &mut self.relay_breaks), now)
+    }
+}

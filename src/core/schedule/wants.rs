@@ -1,0 +1,282 @@
+//! Owns what to claim next: for each lane, how many messages of which campaigns, under all limits at once.
+//!
+//! Invariants: pure; transactional mail strictly first, then normal, then bulk; what an earlier relay of the pool still needs is
+//! left to it; what is in the air stays within twice the connections or a second of the present pace.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+
+use super::{CampaignWant, Hold, Line, Schedule};
+use crate::core::campaign::Class;
+use crate::core::lane::Lane;
+use crate::core::moment::Moment;
+use crate::core::names::BucketName;
+use crate::core::units::Share;
+
+use super::Because;
+
+/// Mail that waits for this relay.
+#[derive(Debug, Clone, Default)]
+pub struct Backlog {
+    /// Per bucket, the lines of each pool.
+    pub lanes: BTreeMap<BucketName, Vec<PoolLines>>,
+}
+
+/// A pool's mail in one bucket.
+#[derive(Debug, Clone, Default)]
+pub struct PoolLines {
+    /// Campaigns that may send now.
+    pub lines: Vec<Line>,
+    /// What earlier relays of the pool can still send today.
+    pub needed_by_earlier: u64,
+    /// Campaigns (by position in `lines`) that need not wait for an earlier relay.
+    pub exempt: Vec<bool>,
+}
+
+/// What one lane should claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneWant {
+    /// The lane.
+    pub bucket: BucketName,
+    /// Its plan day.
+    pub day: Date,
+    /// Its warm-up day.
+    pub warmup_day: u32,
+    /// Its quota.
+    pub quota: u32,
+    /// From which campaigns, in this order.
+    pub wants: Vec<CampaignWant>,
+}
+
+/// Share of a day's quota that retries may take while fresh mail waits.
+const RETRIES_MOST: Share = Share::percent(20);
+/// Share of a day's quota kept for transactional mail.
+const KEPT: Share = Share::percent(2);
+/// From this quota on at least one message is kept.
+const KEPT_FROM: u32 = 20;
+
+impl PoolLines {
+    /// Everything that waits.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.lines.iter().map(|l| l.fresh + l.retries).sum()
+    }
+
+    /// The lines of `class` that this relay may take from: cut to what earlier relays leave.
+    fn open_to_us(&self, class: Class) -> Vec<Line> {
+        let mut spare = self.waiting().saturating_sub(self.needed_by_earlier);
+        let mut lines = Vec::new();
+        for (i, line) in self.lines.iter().enumerate().filter(|(_, l)| l.class == class) {
+            let mut line = line.clone();
+            if class != Class::Transactional && !self.exempt.get(i).copied().unwrap_or(false) {
+                line.retries = line.retries.min(spare);
+                line.fresh = line.fresh.min(spare - line.retries);
+                spare -= line.retries + line.fresh;
+            }
+            if line.retries + line.fresh > 0 {
+                lines.push(line);
+            }
+        }
+        lines
+    }
+}
+
+/// What a tick has handed out so far.
+struct Tick {
+    account: u32,
+    air: u32,
+    lanes: BTreeMap<BucketName, (u32, u32)>,
+}
+
+impl Schedule {
+    /// What to claim now.
+    #[must_use]
+    pub fn wants(&self, backlog: &Backlog, now: Moment) -> Vec<LaneWant> {
+        let stopped = self.relay_holds(now);
+        if stopped.iter().any(|h| !matches!(h.because, Because::RelayThrottled { .. })) {
+            return Vec::new();
+        }
+        let mut tick = Tick { account: self.account_left(now), air: self.air_left(), lanes: BTreeMap::new() };
+        let mut wants: BTreeMap<BucketName, LaneWant> = BTreeMap::new();
+        let order: Vec<&BucketName> = backlog.lanes.keys().filter(|b| self.lanes.contains_key(*b)).collect();
+        for class in Class::ALL {
+            for i in 0..order.len() {
+                let bucket = order[(i + self.turn) % order.len()];
+                let Some(lane) = self.lanes.get(bucket) else { continue };
+                let pools = &backlog.lanes[bucket];
+                let lines: Vec<Line> = pools.iter().flat_map(|p| p.open_to_us(class)).collect();
+                let fresh_waits = pools.iter().any(|p| p.lines.iter().any(|l| l.fresh > 0));
+                let got = self.lane_wants(bucket, lane, class, &lines, fresh_waits, now, &mut tick);
+                if !got.is_empty() {
+                    let entry = wants.entry(bucket.clone()).or_insert_with(|| LaneWant {
+                        bucket: bucket.clone(),
+                        day: lane.ledger.day,
+                        warmup_day: lane.ledger.warmup_day,
+                        quota: lane.ledger.quota,
+                        wants: Vec::new(),
+                    });
+                    entry.wants.extend(got);
+                }
+            }
+        }
+        wants.into_values().collect()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the lane's facts and the tick's, read once each")]
+    fn lane_wants(
+        &self,
+        bucket: &BucketName,
+        lane: &Lane,
+        class: Class,
+        lines: &[Line],
+        fresh_waits: bool,
+        now: Moment,
+        tick: &mut Tick,
+    ) -> Vec<CampaignWant> {
+        if lines.is_empty() {
+            return Vec::new();
+        }
+        let (taken, taken_retries) = tick.lanes.get(bucket).copied().unwrap_or_default();
+        let releasable = lane.releasable(class, now, self.terms.ahead, self.terms.connections * 2);
+        let mut n = releasable.saturating_sub(lane.unsent_total() + taken);
+        n = n.min(self.quota_left(lane, class, now).saturating_sub(taken));
+        if let Some(hour) = &lane.hour {
+            n = n.min(hour.available(now.at).saturating_sub(taken));
+        }
+        n = n.min(tick.account).min(tick.air);
+        if n == 0 {
+            return Vec::new();
+        }
+        let retries = if fresh_waits { retries_left(lane).saturating_sub(taken_retries) } else { u32::MAX };
+        let refs: Vec<&Line> = lines.iter().collect();
+        let wants = lane.shares.divide(&refs, n, retries);
+        let got: u32 = wants.iter().map(|w| w.fresh + w.retries).sum();
+        let got_retries: u32 = wants.iter().map(|w| w.retries).sum();
+        tick.account -= got;
+        tick.air -= got;
+        tick.lanes.insert(bucket.clone(), (taken + got, taken_retries + got_retries));
+        wants
+    }
+
+    /// Turns the order in which lanes are served, so that none is always first.
+    pub fn turn(&mut self) {
+        self.turn = self.turn.wrapping_add(1) % 4_096;
+    }
+
+    /// What the account's rolling caps allow now.
+    fn account_left(&self, now: Moment) -> u32 {
+        let caps = [&self.hour, &self.day];
+        caps.into_iter().flatten().map(|cap| cap.available(now.at)).min().unwrap_or(u32::MAX)
+    }
+
+    /// Messages in the air: claimed and not settled, as far as this relay's task knows.
+    #[must_use]
+    pub fn in_the_air(&self) -> u32 {
+        self.lanes.values().map(|lane| lane.unsent_total() + lane.sending).sum()
+    }
+
+    fn air_left(&self) -> u32 {
+        let pace: u32 = self.lanes.values().map(|lane| lane.tempo.1.max(lane.tempo.2)).sum();
+        let most = pace.max(self.terms.connections.saturating_mul(2));
+        let most = self.throttle.as_ref().map_or(most, |t| most.max(t.burst().get()));
+        most.saturating_sub(self.in_the_air())
+    }
+
+    /// Quota that `class` may claim.
+    fn quota_left(&self, lane: &Lane, class: Class, now: Moment) -> u32 {
+        let kept = if class == Class::Transactional { 0 } else { self.kept(lane, now) };
+        lane.left().saturating_sub(kept)
+    }
+
+    /// Quota kept for transactional mail: 2 %, at least 1 from a quota of 20 on; it shrinks to nothing over the last open hour.
+    fn kept(&self, lane: &Lane, now: Moment) -> u32 {
+        if !self.keeps_for_transactional || lane.ledger.quota < KEPT_FROM {
+            return 0;
+        }
+        let share = u32::try_from(KEPT.of(u64::from(lane.ledger.quota))).unwrap_or(u32::MAX).max(1);
+        let kept = share.saturating_sub(lane.ledger.spent_transactional);
+        let open = lane.hours.open_left(now.at).as_secs().min(3_600);
+        u32::try_from(u64::from(kept) * open / 3_600).unwrap_or(kept)
+    }
+
+    /// What each lane can still send today: what the relay's owner writes down for later relays of its pools.
+    #[must_use]
+    pub fn needs(&self, now: Moment) -> Vec<(BucketName, u32)> {
+        let stopped = self.relay_holds(now).iter().any(|h| {
+            !matches!(h.because, Because::RelayThrottled { .. })
+                && h.lasts.is_none_or(|l| now.plus(l).at >= self.bounds.1)
+        });
+        let mut account = self.account_left(now);
+        let mut needs = Vec::new();
+        for (bucket, lane) in &self.lanes {
+            let open = lane.hours.open_left(now.at);
+            let paused = lane.held.iter().any(|h| h.until.is_none_or(|until| until >= self.bounds.1));
+            let mut n = if stopped || paused || open.is_zero() { 0 } else { self.quota_left(lane, Class::Bulk, now) };
+            if let Some(throttle) = &lane.throttle {
+                let steps = open.as_nanos() / throttle.rate().interval().as_nanos().max(1);
+                n = n.min(u32::try_from(steps).unwrap_or(u32::MAX).saturating_add(throttle.burst().get()));
+            }
+            if lane.is_paced(Class::Bulk) {
+                let fastest = lane.hours.total() / lane.ledger.quota.max(1) / 2;
+                let steps = open.as_nanos() / fastest.as_nanos().max(1);
+                n = n.min(u32::try_from(steps).unwrap_or(u32::MAX).saturating_add(1));
+            }
+            n = n.min(account);
+            account -= n;
+            needs.push((bucket.clone(), n));
+        }
+        needs
+    }
+
+    /// Notes that nothing waits for a lane; true when the ledger changed and should be stored.
+    pub fn emptied(&mut self, bucket: &BucketName) -> bool {
+        let share = self.terms.plan.gate.emptied;
+        let Some(lane) = self.lanes.get_mut(bucket) else { return false };
+        let enough = u64::from(lane.ledger.spent) >= share.of(u64::from(lane.ledger.quota)).max(1);
+        let news = enough && !lane.ledger.emptied && lane.unsent_total() == 0;
+        lane.ledger.emptied |= news;
+        news
+    }
+
+    /// Everything that holds `class` on a lane now, the one that binds first; empty when mail may leave.
+    #[must_use]
+    pub fn explain(&self, bucket: &BucketName, class: Class, now: Moment) -> Vec<Hold> {
+        let mut holds = self.relay_holds(now);
+        let day = Some(now.until(self.bounds.1));
+        for (cap, because) in [
+            (&self.hour, Because::RelayHourFull { cap: self.hour.as_ref().map_or(0, |c| c.limit()) }),
+            (&self.day, Because::RelayDayFull { cap: self.day.as_ref().map_or(0, |c| c.limit()) }),
+        ] {
+            if let Some(cap) = cap.as_ref().filter(|c| c.available(now.at) == 0) {
+                holds.push(Hold { because, lasts: Some(now.until(cap.ready_at(now.at))) });
+            }
+        }
+        if let Some(lane) = self.lanes.get(bucket) {
+            holds.extend(lane.holds(class, now));
+            let ledger = &lane.ledger;
+            if lane.left() == 0 {
+                let (spent, quota, warmup_day) = (ledger.spent, ledger.quota, ledger.warmup_day);
+                holds.push(Hold { because: Because::QuotaSpent { spent, quota, warmup_day }, lasts: day });
+            } else if self.quota_left(lane, class, now) == 0 {
+                holds.push(Hold { because: Because::KeptForTransactional { kept: lane.left() }, lasts: day });
+            }
+            if let Some(hour) = lane.hour.as_ref().filter(|h| h.available(now.at) == 0) {
+                let lasts = Some(now.until(hour.ready_at(now.at)));
+                holds.push(Hold { because: Because::HourFull { cap: hour.limit() }, lasts });
+            }
+            let connections = self.connections(lane);
+            if lane.sending >= connections {
+                holds.push(Hold { because: Because::Busy { connections }, lasts: None });
+            }
+        }
+        holds.sort_by_key(|h| std::cmp::Reverse(h.lasts.unwrap_or(std::time::Duration::MAX)));
+        holds
+    }
+}
+
+/// Retries that a lane may still claim today while fresh mail waits.
+fn retries_left(lane: &Lane) -> u32 {
+    let most = u32::try_from(RETRIES_MOST.of(u64::from(lane.ledger.quota))).unwrap_or(u32::MAX).max(1);
+    most.saturating_sub(lane.ledger.spent_retries)
+}
