@@ -7,6 +7,7 @@ pub mod config;
 pub mod core;
 pub mod relay;
 pub mod report;
+pub mod sim;
 pub mod store;
 pub mod telemetry;
 pub mod worker;
