@@ -4,8 +4,13 @@
 //! Invariants: what was asked for goes to standard output, everything else to standard error; a closed pipe is not a fault;
 //! exit codes are those of [`Exit`].
 
+mod audit;
 mod context;
+mod lane;
+mod pause;
+mod status;
 mod store;
+mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -34,12 +39,30 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show relays, lanes, campaigns, pauses and what happened last
+    Status(status::Args),
+    /// Show, pause and resume lanes
+    Lane(lane::Args),
+    /// Let nothing leave, at once and over restarts, until resumed
+    Pause(pause::PauseArgs),
+    /// End a pause
+    Resume(pause::ResumeArgs),
+    /// Say what holds a message, campaign or lane, when that opens, and its place in line
+    Why(why::Args),
+    /// Recount what left against what the plans allowed
+    Audit(audit::Args),
     /// Look after the store
     Store(store::Args),
 }
 
 fn dispatch(command: Command, context: &Context) -> Outcome {
     match command {
+        Command::Status(args) => status::run(args, context),
+        Command::Lane(args) => lane::run(args, context),
+        Command::Pause(args) => pause::pause(args, context),
+        Command::Resume(args) => pause::resume(args, context),
+        Command::Why(args) => why::run(args, context),
+        Command::Audit(args) => audit::run(args, context),
         Command::Store(args) => store::run(args, context),
     }
 }

@@ -4,4 +4,8 @@
 //! beside their fields and stable; times are RFC 3339 in UTC there, local in text.
 
 pub mod audit;
+pub mod holds;
+pub mod overview;
+pub mod picture;
+pub mod why;
 pub mod words;

@@ -1,0 +1,139 @@
+//! Owns `pause` and `resume`: everything, or one relay. Lanes are `lane pause|resume`, campaigns `campaign pause|resume`.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Context, Exit, Failure, Outcome};
+use crate::config::Config;
+use crate::config::problem::did_you_mean;
+use crate::core::names::RelayName;
+use crate::core::units::span;
+use crate::report::words::at;
+use crate::store::{Pause, PauseCause, Scope, Store};
+
+/// What is paused or resumed.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Target {
+    /// Everything
+    #[arg(long)]
+    all: bool,
+    /// One relay with all its lanes
+    #[arg(long, value_name = "RELAY")]
+    relay: Option<String>,
+}
+
+/// `pause`
+#[derive(Debug, clap::Args)]
+pub(crate) struct PauseArgs {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// `resume`
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Why and for how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Terms {
+    /// Why, in words: shown by status and why
+    #[arg(long)]
+    reason: String,
+    /// For how long, such as 30m or 2h [default: until resumed]
+    #[arg(long = "for", value_name = "SPAN", value_parser = span)]
+    span: Option<Duration>,
+}
+
+pub(crate) fn pause(args: PauseArgs, context: &Context) -> Outcome {
+    context.start_log();
+    let config = context.load_config()?;
+    let scope = scope(&args.target, &config)?;
+    pause_scope(scope, args.terms, context, &config)
+}
+
+pub(crate) fn resume(args: ResumeArgs, context: &Context) -> Outcome {
+    context.start_log();
+    let config = context.load_config()?;
+    let scope = scope(&args.target, &config)?;
+    resume_scope(&scope, context, &config)
+}
+
+fn scope(target: &Target, config: &Config) -> Result<Scope, Failure> {
+    let Some(name) = &target.relay else { return Ok(Scope::All) };
+    match RelayName::new(name) {
+        Ok(relay) if config.relays.contains_key(&relay) => Ok(Scope::Relay(relay)),
+        _ => {
+            let known: Vec<&str> = config.relays.keys().map(RelayName::as_str).collect();
+            let near = did_you_mean(name, known.iter().copied());
+            let near = near.map(|n| format!("; did you mean \"{n}\"?")).unwrap_or_default();
+            Err(Failure::refused(format!("there is no relay \"{name}\" (there is {}){near}", known.join(", "))))
+        }
+    }
+}
+
+/// Writes an operator's pause of `scope`.
+pub(crate) fn pause_scope(scope: Scope, terms: Terms, context: &Context, config: &Config) -> Outcome {
+    let reason = terms.reason.trim().to_owned();
+    if reason.is_empty() {
+        return Err(Failure::usage("--reason wants words that will still make sense tomorrow"));
+    }
+    let now = context.clock.now();
+    let until = match terms.span.map(|span| now.checked_add(span)).transpose() {
+        Ok(until) => until,
+        Err(error) => return Err(Failure::usage(format!("--for: {error}"))),
+    };
+    let name = scope_name(&scope);
+    let pause = Pause { scope, cause: PauseCause::Operator, reason: reason.clone(), since: now, until, times: 1 };
+    let store = context.open_store(config)?;
+    context.block_on(async { Ok(store.pause(pause).await?) })?;
+    let end = until.map_or_else(|| "until resumed".to_owned(), |t| format!("until {}", at(t, &config.timezone)));
+    let data = json!({ "paused": name, "reason": reason, "since": now, "until": until });
+    context.answer(&data, &format!("{name}: paused {end}"))?;
+    Ok(Exit::Done)
+}
+
+/// Takes every pause off `scope`; what narrower or wider pauses remain is said.
+pub(crate) fn resume_scope(scope: &Scope, context: &Context, config: &Config) -> Outcome {
+    let store = context.open_store(config)?;
+    let now = context.clock.now();
+    let (ended, remaining) = context.block_on(async {
+        let ended = store.resume(scope, None).await?;
+        Ok((ended, remaining(&*store, scope, now).await?))
+    })?;
+    let name = scope_name(scope);
+    let mut text = if ended == 0 { format!("{name}: was not paused") } else { format!("{name}: resumed") };
+    for pause in &remaining {
+        text.push_str(&format!("\nstill in force: {}", crate::report::holds::pause_text(pause, &config.timezone)));
+    }
+    let names: Vec<String> = remaining.iter().map(|p| scope_name(&p.scope)).collect();
+    let data = json!({ "resumed": name, "ended": ended, "still_paused": names });
+    context.answer(&data, &text)?;
+    Ok(Exit::Done)
+}
+
+/// Pauses that still touch `scope`: wider ones that hold it, and narrower ones within it.
+async fn remaining(store: &dyn Store, scope: &Scope, now: jiff::Timestamp) -> Result<Vec<Pause>, Failure> {
+    let pauses = store.outlook(now).await?.pauses;
+    let touches = |pause: &Pause| match (&pause.scope, scope) {
+        (Scope::All, _) | (_, Scope::All) => true,
+        (Scope::Relay(a), Scope::Relay(b)) => a == b,
+        (Scope::Relay(relay), Scope::Lane(lane)) | (Scope::Lane(lane), Scope::Relay(relay)) => lane.relay == *relay,
+        (Scope::Lane(a), Scope::Lane(b)) => a == b,
+    };
+    Ok(pauses.into_iter().filter(touches).collect())
+}
+
+fn scope_name(scope: &Scope) -> String {
+    match scope {
+        Scope::All => "everything".to_owned(),
+        Scope::Relay(relay) => format!("relay {relay}"),
+        Scope::Lane(lane) => format!("lane {lane}"),
+    }
+}
