@@ -334,6 +334,12 @@ impl Problems {
         self.push(Problem::at(&self.file, span, message).help(help).lint());
     }
 
+    /// Whether something was reported at this place already.
+    #[must_use]
+    pub fn reported(&self, span: Span) -> bool {
+        self.found.borrow().iter().any(|p| p.span == Some(span))
+    }
+
     /// Whether anything worse than a lint was found.
     #[must_use]
     pub fn refused(&self) -> bool {

@@ -227,10 +227,23 @@ impl Share {
         Self(percent * 100)
     }
 
+    /// `per_mille` whole tenths of a percent.
+    #[must_use]
+    pub const fn per_mille(per_mille: u32) -> Self {
+        Self(per_mille * 10)
+    }
+
     /// This share of `n`, rounded half up.
     #[must_use]
     pub fn of(self, n: u64) -> u64 {
         (n * u64::from(self.0) + 5_000) / 10_000
+    }
+
+    /// A share of a share (80 % of 50 % is 40 %), rounded; `None` when nothing is left of it or it is above 10,000 %.
+    #[must_use]
+    pub fn times(self, other: Self) -> Option<Self> {
+        let hundredths = (u64::from(self.0) * u64::from(other.0) + 5_000) / 10_000;
+        u32::try_from(hundredths).ok().filter(|h| (1..=1_000_000).contains(h)).map(Self)
     }
 
     /// As a fraction (5 % is 0.05).
