@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use crate::core::names::{PoolName, RelayName};
 use crate::core::plan::{Groups, Plan};
 use crate::core::reply::Rules;
+use crate::core::schedule::{AHEAD, Terms};
 use crate::core::units::Rate;
 
 /// A configuration in force.
@@ -83,6 +84,29 @@ pub struct RelaySettings {
     /// Retry schedule.
     pub retry: RetrySettings,
 }
+
+impl RelaySettings {
+    /// What the relay's decisions rest on.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        Terms {
+            relay: self.name.clone(),
+            plan: Arc::clone(&self.plan),
+            first_day: self.warmup.day,
+            started: self.warmup.started,
+            rate: self.limits.rate,
+            burst: self.limits.burst,
+            per_hour: self.limits.per_hour,
+            per_day: self.limits.per_day,
+            connections: self.limits.connections.map_or(DEFAULT_CONNECTIONS, NonZeroU32::get),
+            answers_own: self.answers == Answers::Own,
+            ahead: AHEAD,
+        }
+    }
+}
+
+/// Connections at once where the configuration names no number.
+pub const DEFAULT_CONNECTIONS: u32 = 4;
 
 /// How the connection to a relay is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -143,7 +143,8 @@ pub trait Store: Send + Sync {
     /// Gives the relay back. Claims must have been settled.
     async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
 
-    /// What the relay's owner must know: newest ledger of each lane and spending of the last 24 hours in cells.
+    /// What the relay's owner must know: newest ledger of each lane and spending of the last 24 hours in cells. Only read, so
+    /// the lease's token does not matter: reports ask with a lease that nobody holds.
     async fn memory(&self, lease: &Lease, now: Timestamp) -> Result<RelayMemory, StoreError>;
 
     /// Everything a decision looks at: campaigns with their waiting mail per bucket, pauses, needs of other relays.

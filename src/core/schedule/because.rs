@@ -112,7 +112,7 @@ impl Because {
 
 impl fmt::Display for Because {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n = |n: &u32| grouped(u64::from(*n));
+        let n = |n: &u32| grouped(u64::from(*n)).replace('_', ",");
         match self {
             Self::QuotaSpent { spent, quota, warmup_day } => {
                 write!(f, "the quota of warm-up day {warmup_day} is spent ({} of {})", n(spent), n(quota))

@@ -239,6 +239,12 @@ impl Schedule {
         news
     }
 
+    /// Retries that a lane may still claim today while fresh mail waits.
+    #[must_use]
+    pub fn retries_left(&self, bucket: &BucketName) -> u32 {
+        self.lanes.get(bucket).map_or(0, retries_left)
+    }
+
     /// Everything that holds `class` on a lane now, the one that binds first; empty when mail may leave.
     #[must_use]
     pub fn explain(&self, bucket: &BucketName, class: Class, now: Moment) -> Vec<Hold> {
