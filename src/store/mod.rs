@@ -129,6 +129,10 @@ pub trait Store: Send + Sync {
 
     // ---- worker -------------------------------------------------------------------------------------------------
 
+    /// A worker begins. When the store was restored from an older backup, everything is paused until resumed and the warning
+    /// is returned.
+    async fn begin(&self, now: Timestamp) -> Result<Option<String>, StoreError>;
+
     /// Takes the relay: its token grows by one. Claims of earlier owners are uncertain: on the first time they wait for
     /// `retry_at`, on the second (or when `park`) they are parked. Fails with `LeaseLost` while another process owns the relay.
     async fn acquire(

@@ -186,6 +186,8 @@ pub struct RelayMemory {
     pub ledgers: Vec<Ledger>,
     /// Spending of the last 24 hours: bucket, start of the cell ([`CELL`] long), messages.
     pub cells: Vec<(BucketName, Timestamp, u32)>,
+    /// Pauses of the relay and its lanes that are in force or began within 7 days: what [`Pause::times`] counts on.
+    pub pauses: Vec<Pause>,
 }
 
 /// A campaign's waiting mail in one bucket, due now.

@@ -1,0 +1,277 @@
+//! Owns which thread runs which verb.
+//!
+//! Invariant: what changes anything runs on the writer; what a decision reads on the reader; what people read on the
+//! reports' reader, so that a long report never delays a claim.
+
+use std::path::Path;
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::codec::Result;
+use super::{SqliteStore, audit, backup, claim, intake, lease, messages, orders, reports, settle, suppression, sweep};
+use crate::core::campaign::{CampaignId, CampaignState, MessageId, MessageState, RevisionId};
+use crate::core::lane::{Ledger, Verdict};
+use crate::core::names::{BucketName, CampaignName, PoolName, RelayName};
+use crate::store::{
+    AttemptRow, CampaignRow, ClaimOrder, Claimed, Enqueued, EventRow, Fed, Lease, MessageRow, NewCampaign, NewMessage,
+    Outlook, OwnerRow, Pause, PauseCause, PlanRevision, RecountRow, Recovered, RelayMemory, Release, Revision, Scope,
+    Settled, Settlement, Store, StoreError, Suppression, Swept, TallyRow,
+};
+
+/// Messages looked at in one transaction of a prune: about 20 ms of work.
+const PRUNE: i64 = 2_000;
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn campaign(&self, name: &CampaignName) -> Result<Option<CampaignRow>> {
+        let name = name.clone();
+        self.read(move |db| intake::by_name(db, &name)).await
+    }
+
+    async fn create_campaign(&self, new: NewCampaign, now: Timestamp) -> Result<CampaignId> {
+        self.write(move |db| intake::create(db, &new, now)).await
+    }
+
+    async fn revise_campaign(&self, id: CampaignId, revision: Revision, now: Timestamp) -> Result<RevisionId> {
+        self.write(move |db| intake::revise(db, id, &revision, now)).await
+    }
+
+    async fn enqueue(
+        &self,
+        id: CampaignId,
+        rows: Vec<NewMessage>,
+        load: i64,
+        mark: bool,
+        now: Timestamp,
+    ) -> Result<Enqueued> {
+        self.write(move |db| intake::enqueue(db, id, &rows, load, mark, now)).await
+    }
+
+    async fn finish_intake(&self, id: CampaignId, load: i64, prune: bool, now: Timestamp) -> Result<u64> {
+        let mut pruned = 0;
+        let mut next = prune.then_some(0);
+        while let Some(after) = next {
+            let (n, more) = self.write(move |db| intake::prune(db, id, load, after, PRUNE, now)).await?;
+            pruned += n;
+            next = more;
+        }
+        self.write(move |db| intake::finish_intake(db, id, load, now)).await?;
+        Ok(pruned)
+    }
+
+    async fn revision(&self, id: RevisionId) -> Result<Revision> {
+        self.read(move |db| intake::revision(db, id)).await
+    }
+
+    async fn suppress(&self, entries: Vec<Suppression>, _now: Timestamp) -> Result<u64> {
+        self.write(move |db| suppression::suppress(db, &entries)).await
+    }
+
+    async fn unsuppress(&self, key: &str) -> Result<u64> {
+        let key = key.to_owned();
+        self.write(move |db| suppression::unsuppress(db, &key)).await
+    }
+
+    async fn suppressions(&self, key: Option<&str>, after: Option<&str>, limit: u32) -> Result<Vec<Suppression>> {
+        let (key, after) = (key.map(str::to_owned), after.map(str::to_owned));
+        self.report(move |db| suppression::list(db, key.as_deref(), after.as_deref(), limit)).await
+    }
+
+    async fn order_campaign(
+        &self,
+        name: &CampaignName,
+        state: CampaignState,
+        because: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        let (name, because) = (name.clone(), because.to_owned());
+        self.write(move |db| orders::order_campaign(db, &name, state, &because, now)).await
+    }
+
+    async fn pause(&self, pause: Pause) -> Result<()> {
+        self.write(move |db| orders::pause(&db.conn, &pause)).await
+    }
+
+    async fn resume(&self, scope: &Scope, cause: Option<PauseCause>) -> Result<u64> {
+        let scope = scope.clone();
+        self.write(move |db| orders::resume(db, &scope, cause)).await
+    }
+
+    async fn settle_parked(&self, id: MessageId, accepted: bool, now: Timestamp) -> Result<()> {
+        self.write(move |db| orders::settle_parked(db, id, accepted, now)).await
+    }
+
+    async fn backup(&self, to: &Path) -> Result<()> {
+        let to = to.to_owned();
+        self.report(move |db| backup::backup(db, &to)).await
+    }
+
+    async fn begin(&self, now: Timestamp) -> Result<Option<String>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let beside = backup::number_beside(path)?;
+        let (number, warning) = self.write(move |db| backup::begin(db, beside, now)).await?;
+        // The store first: should this write fail, the store is ahead, which means nothing.
+        backup::write_number(path, number)?;
+        *self.moved_on.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        Ok(warning)
+    }
+
+    async fn acquire(
+        &self,
+        relay: &RelayName,
+        owner: &str,
+        retry_at: Timestamp,
+        park: bool,
+        now: Timestamp,
+    ) -> Result<(Lease, Recovered)> {
+        if !self.locks.take(relay)? {
+            let name = relay.clone();
+            let holder = self.read(move |db| lease::holder(db, &name)).await?;
+            return Err(StoreError::LeaseLost { relay: relay.clone(), holder });
+        }
+        let (name, owner) = (relay.clone(), owner.to_owned());
+        let acquired = self.write(move |db| lease::acquire(db, &name, &owner, retry_at, park, now)).await;
+        if acquired.is_err() {
+            self.locks.free(relay);
+        }
+        acquired
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<()> {
+        let held = lease.clone();
+        self.write(move |db| lease::release(db, &held)).await?;
+        self.locks.free(&lease.relay);
+        Ok(())
+    }
+
+    async fn memory(&self, lease: &Lease, now: Timestamp) -> Result<RelayMemory> {
+        let lease = lease.clone();
+        self.read(move |db| lease::memory(db, &lease, now)).await
+    }
+
+    async fn outlook(&self, now: Timestamp) -> Result<Outlook> {
+        self.read(move |db| reports::outlook(db, now)).await
+    }
+
+    async fn claim(&self, order: ClaimOrder) -> Result<Claimed> {
+        self.write(move |db| claim::claim(db, &order)).await
+    }
+
+    async fn settle(&self, lease: &Lease, settlements: Vec<Settlement>) -> Result<Settled> {
+        let lease = lease.clone();
+        self.write(move |db| settle::settle(db, &lease, &settlements)).await
+    }
+
+    async fn roll(&self, lease: &Lease, verdicts: Vec<Verdict>, ledgers: Vec<Ledger>, now: Timestamp) -> Result<()> {
+        let lease = lease.clone();
+        self.write(move |db| lease::roll(db, &lease, &verdicts, &ledgers, now)).await
+    }
+
+    async fn feed(&self, now: Timestamp, limit: u32) -> Result<Fed> {
+        self.write(move |db| sweep::feed(db, now, limit)).await
+    }
+
+    async fn sweep(&self, now: Timestamp, limit: u32) -> Result<Swept> {
+        let swept = self.write(move |db| sweep::sweep(db, now, limit)).await?;
+        self.age(now).await?;
+        Ok(swept)
+    }
+
+    async fn write_needs(&self, relay: &RelayName, needs: Vec<(BucketName, u32)>, until: Timestamp) -> Result<()> {
+        let relay = relay.clone();
+        self.write(move |db| lease::write_needs(db, &relay, &needs, until)).await
+    }
+
+    async fn record_plan(&self, relay: &RelayName, plan: PlanRevision, now: Timestamp) -> Result<bool> {
+        let relay = relay.clone();
+        self.write(move |db| lease::record_plan(db, &relay, &plan, now)).await
+    }
+
+    async fn record_event(&self, event: EventRow) -> Result<()> {
+        self.write(move |db| orders::record_event(db, &event)).await
+    }
+
+    async fn campaigns(&self) -> Result<Vec<CampaignRow>> {
+        self.report(reports::campaigns).await
+    }
+
+    async fn tally(&self, id: CampaignId) -> Result<Vec<TallyRow>> {
+        self.report(move |db| reports::tally(db, id)).await
+    }
+
+    async fn ledgers(&self, relay: Option<&RelayName>, since: Date) -> Result<Vec<(RelayName, Ledger)>> {
+        let relay = relay.cloned();
+        self.report(move |db| reports::ledgers(db, relay.as_ref(), since)).await
+    }
+
+    async fn verdicts(&self, relay: Option<&RelayName>, since: Date) -> Result<Vec<(RelayName, Verdict)>> {
+        let relay = relay.cloned();
+        self.report(move |db| reports::verdicts(db, relay.as_ref(), since)).await
+    }
+
+    async fn owners(&self) -> Result<Vec<OwnerRow>> {
+        let mut owners = self.report(reports::owners).await?;
+        for owner in &mut owners {
+            owner.alive = self.locks.is_taken(&owner.relay)?;
+        }
+        Ok(owners)
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Option<MessageRow>> {
+        self.report(move |db| messages::message(db, id)).await
+    }
+
+    async fn messages_to(&self, key: &str) -> Result<Vec<MessageRow>> {
+        let key = key.to_owned();
+        self.report(move |db| messages::messages_to(db, &key)).await
+    }
+
+    async fn messages_of(
+        &self,
+        id: CampaignId,
+        states: &[MessageState],
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<MessageRow>> {
+        let states = states.to_vec();
+        self.report(move |db| messages::messages_of(db, id, &states, after, limit)).await
+    }
+
+    async fn place_in_line(&self, id: MessageId) -> Result<Option<u64>> {
+        self.report(move |db| messages::place_in_line(db, id)).await
+    }
+
+    async fn attempts(&self, id: MessageId) -> Result<Vec<AttemptRow>> {
+        self.report(move |db| messages::attempts(db, id)).await
+    }
+
+    async fn lane_attempts(&self, relay: &RelayName, bucket: &BucketName, limit: u32) -> Result<Vec<AttemptRow>> {
+        let (relay, bucket) = (relay.clone(), bucket.clone());
+        self.report(move |db| messages::lane_attempts(db, &relay, &bucket, limit)).await
+    }
+
+    async fn recount(&self, since: Date) -> Result<Vec<RecountRow>> {
+        self.report(move |db| audit::recount(db, since)).await
+    }
+
+    async fn releases(&self, relay: &RelayName, bucket: Option<&BucketName>, day: Date) -> Result<Vec<Release>> {
+        let (relay, bucket) = (relay.clone(), bucket.cloned());
+        self.report(move |db| audit::releases(db, &relay, bucket.as_ref(), day)).await
+    }
+
+    async fn events(&self, limit: u32) -> Result<Vec<EventRow>> {
+        self.report(move |db| reports::events(db, limit)).await
+    }
+
+    async fn plan_history(&self, relay: &RelayName, limit: u32) -> Result<Vec<(Timestamp, PlanRevision)>> {
+        let relay = relay.clone();
+        self.report(move |db| reports::plan_history(db, &relay, limit)).await
+    }
+
+    async fn pools_in_use(&self) -> Result<Vec<PoolName>> {
+        self.report(reports::pools_in_use).await
+    }
+}
