@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use rules::{Provider, Rule, Rules, TextPattern};
+pub use rules::{FaultKind, Provider, Rule, Rules, TextPattern};
 
 /// How far an SMTP transaction had come when it was answered. Ordered as in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -19,12 +19,23 @@ pub enum Provider {
     Generic,
 }
 
+/// The faults that a rule can speak of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The connection was reset (au, when it blocks).
+    Reset,
+    /// The connection was closed without an answer.
+    Closed,
+    /// No answer in time.
+    Timeout,
+}
+
 /// A reply text with placeholders: `{addr}` and such stand for any text; compared without case; it may stand anywhere in the reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextPattern {
     /// Literal pieces, lower case, in order; any text may stand between two of them.
     pieces: Vec<String>,
-    /// The whole text had to match, nothing before the first piece.
+    /// Nothing may stand before the first piece.
     anchored: bool,
 }
 
@@ -43,8 +54,8 @@ pub struct Rule {
     pub enhanced: Option<(Enhanced, u16)>,
     /// Text; `None`: any.
     pub text: Option<TextPattern>,
-    /// A fault instead of a reply (`reset` at au).
-    pub fault: bool,
+    /// A fault instead of a reply; then `code`, `enhanced` and `text` are `None`.
+    pub fault: Option<FaultKind>,
     /// Whose fault.
     pub signal: Signal,
     /// What to do.
@@ -94,6 +105,12 @@ impl TextPattern {
         Self { pieces, anchored }
     }
 
+    /// Whether it would fit any text at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
     /// Whether `text` (lower case, single blanks) fits.
     #[must_use]
     pub fn fits(&self, text: &str) -> bool {
@@ -110,7 +127,7 @@ impl TextPattern {
 
 impl Rule {
     fn fits(&self, stage: Stage, code: u16, enhanced: Option<Enhanced>, text: &str) -> bool {
-        !self.fault
+        self.fault.is_none()
             && self.stage.is_none_or(|s| s == stage)
             && self.code.is_none_or(|c| c == code)
             && self.enhanced.is_none_or(|(low, high)| {
@@ -119,32 +136,42 @@ impl Rule {
             && self.text.as_ref().is_none_or(|t| t.fits(text))
     }
 
-    fn reading(&self) -> Reading {
+    /// Where the relay alone speaks (`own`), whatever asks for patience is its own.
+    fn reading(&self, own: bool) -> Reading {
+        let slows = matches!(self.action, Action::Throttle | Action::Block);
         Reading {
             rule: Some(self.id.clone()),
             signal: self.signal,
             action: self.action,
-            from_relay: matches!(self.provider, Provider::Relay(_)) || self.signal == Signal::Relay,
+            from_relay: matches!(self.provider, Provider::Relay(_)) || (own && slows),
             meaning: self.meaning.clone(),
         }
     }
 
-    /// More conditions first, longer text before shorter.
-    fn weight(&self) -> (usize, usize) {
+    /// Longer text first, then an enhanced code (the narrower the range, the better), a stage, a code.
+    fn weight(&self) -> (usize, u16, bool, bool) {
         let text = self.text.as_ref().map_or(0, |t| t.pieces.iter().map(String::len).sum());
-        let conditions =
-            usize::from(self.stage.is_some()) + usize::from(self.code.is_some()) + usize::from(self.enhanced.is_some());
-        (text, conditions)
+        let narrow = self.enhanced.map_or(0, |(low, high)| u16::MAX - high.saturating_sub(low.2));
+        (text, narrow, self.stage.is_some(), self.code.is_some())
     }
 }
 
 impl Rules {
-    /// Takes the rules; the operator's (later in `rules`) win over the shipped ones where they are as specific.
+    /// Takes the rules of one file; of two that are as specific, the later is tried first.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
         let mut rules: Vec<Rule> = rules.into_iter().rev().collect();
         rules.sort_by_key(|r| std::cmp::Reverse(r.weight()));
         Self { rules }
+    }
+
+    /// Puts `rules` before these: an operator's own are tried first, and take the place of those with the same id.
+    #[must_use]
+    pub fn overridden_by(self, rules: Vec<Rule>) -> Self {
+        let own = Self::new(rules);
+        let kept = self.rules.into_iter().filter(|r| own.rules.iter().all(|o| o.id != r.id));
+        let kept: Vec<Rule> = kept.collect();
+        Self { rules: own.rules.into_iter().chain(kept).collect() }
     }
 
     /// All rules, in the order in which they are tried.
@@ -157,35 +184,44 @@ impl Rules {
     /// relay); `None` when only the relay itself speaks (`answers: own`).
     #[must_use]
     pub fn read(&self, delivery: &Delivery, group: Option<&GroupName>) -> Reading {
-        match &delivery.answer {
-            Answer::Reply(reply) => {
-                let text = reply.text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
-                let passes: [&dyn Fn(&Provider) -> bool; 3] = [
-                    &|p| matches!(p, Provider::Group(g) if Some(g) == group),
-                    &|p| matches!(p, Provider::Relay(_)),
-                    &|p| *p == Provider::Generic,
-                ];
-                for pass in passes {
-                    let fits =
-                        |r: &&Rule| pass(&r.provider) && r.fits(delivery.stage, reply.code, reply.enhanced, &text);
-                    if let Some(rule) = self.rules.iter().find(fits) {
-                        return rule.reading();
-                    }
-                }
-                by_code(delivery.stage, reply.code, group.is_some())
-            }
-            Answer::Fault(fault) => self.read_fault(delivery.stage, fault, group),
-        }
+        let reply = match &delivery.answer {
+            Answer::Reply(reply) => reply,
+            Answer::Fault(fault) => return self.read_fault(delivery.stage, fault, group),
+        };
+        let text = plain_text(&reply.text);
+        let own = group.is_none();
+        let passes: [&dyn Fn(&Rule) -> bool; 3] = [
+            &|r| matches!(&r.provider, Provider::Group(g) if Some(g) == group),
+            // Where the carrier's replies come through, a bare code may be the carrier's: only words tell a relay then.
+            &|r| matches!(r.provider, Provider::Relay(_)) && (own || r.text.is_some()),
+            &|r| r.provider == Provider::Generic,
+        ];
+        let found = passes.iter().find_map(|pass| {
+            self.rules.iter().find(|r| pass(r) && r.fits(delivery.stage, reply.code, reply.enhanced, &text))
+        });
+        found.map_or_else(|| by_code(delivery.stage, reply.code, own), |rule| rule.reading(own))
     }
 
     fn read_fault(&self, stage: Stage, fault: &Fault, group: Option<&GroupName>) -> Reading {
-        let carrier = group.filter(|_| matches!(fault, Fault::Reset | Fault::Closed));
-        if let Some(group) = carrier {
-            let own = |r: &&Rule| r.fault && matches!(&r.provider, Provider::Group(g) if g == group);
-            if let Some(rule) = self.rules.iter().find(own) {
-                return rule.reading();
+        let kind = match fault {
+            Fault::Reset => Some(FaultKind::Reset),
+            Fault::Closed => Some(FaultKind::Closed),
+            Fault::Timeout => Some(FaultKind::Timeout),
+            _ => None,
+        };
+        if let (Some(kind), Some(group)) = (kind, group) {
+            let known = |r: &&Rule| {
+                r.fault == Some(kind)
+                    && r.stage.is_none_or(|s| s == stage)
+                    && matches!(&r.provider, Provider::Group(g) if g == group)
+            };
+            if let Some(rule) = self.rules.iter().find(known) {
+                return rule.reading(false);
             }
-            return plain(Signal::Volume, Action::Throttle, false, "the carrier reset or closed the connection");
+            // Before MAIL no destination was named yet: what failed is the relay.
+            if stage >= Stage::Mail {
+                return plain(Signal::Volume, Action::Throttle, false, "the carrier cut the connection or fell silent");
+            }
         }
         match fault {
             Fault::NotOffered(_) | Fault::Tls(_) => {
@@ -197,20 +233,35 @@ impl Rules {
     }
 }
 
+/// Lower case, single blanks, without the enhanced code that servers repeat in each line of a long reply.
+fn plain_text(text: &str) -> String {
+    let words = text.lines().flat_map(|line| {
+        let mut words = line.split_whitespace().peekable();
+        words.next_if(|word| word.parse::<Enhanced>().is_ok());
+        words
+    });
+    words.collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
 fn plain(signal: Signal, action: Action, from_relay: bool, meaning: &str) -> Reading {
     Reading { rule: None, signal, action, from_relay, meaning: meaning.into() }
 }
 
-/// The reading of last resort: RFC 5321 4.2.1 by the first digit, and the stage.
-fn by_code(stage: Stage, code: u16, carrier: bool) -> Reading {
+/// The reading of last resort: RFC 5321 4.2.1 by the first digit, and the stage. `own`: only the relay speaks.
+fn by_code(stage: Stage, code: u16, own: bool) -> Reading {
     match (stage, code) {
         (Stage::Auth, 500..=599) => plain(Signal::Relay, Action::Block, true, "the relay refused the login"),
         (s, 400..=599) if s <= Stage::Auth => {
-            plain(Signal::Relay, Action::Throttle, !carrier, "the server does not take connections now")
+            plain(Signal::Relay, Action::Throttle, true, "the relay does not take connections now")
         }
-        (_, 421) => plain(Signal::Volume, Action::Throttle, !carrier, "the server closes the connection: slow down"),
+        (_, 421) => plain(Signal::Volume, Action::Throttle, own, "the server closes the connection: slow down"),
+        // What relays say when their own limit is reached (SES 454, Exchange Online 432, OCI 455).
+        (_, 432 | 454 | 455) if own => plain(Signal::Relay, Action::Throttle, true, "the relay asks to slow down"),
         (_, 400..=499) => plain(Signal::Unclassified, Action::Retry, false, "temporary refusal"),
         (_, 500..=599) => plain(Signal::Unclassified, Action::Fail, false, "permanent refusal"),
         _ => plain(Signal::Relay, Action::Retry, true, "an answer out of place"),
     }
 }
+
+#[cfg(test)]
+mod tests;
