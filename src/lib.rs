@@ -8,6 +8,7 @@ pub mod core;
 pub mod relay;
 pub mod report;
 pub mod sim;
+pub mod simulator;
 pub mod store;
 pub mod telemetry;
 pub mod worker;
