@@ -5,11 +5,13 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::picture::Picture;
-use super::words::{at, number};
+use super::words::at;
 use crate::config::RelaySettings;
 use crate::core::campaign::{CampaignState, Class};
-use crate::core::lane::calendar::day_bounds;
-use crate::core::names::{LaneKey, RelayName};
+use crate::core::lane::calendar::plan_day;
+use crate::core::names::{BucketName, LaneKey, RelayName};
+use crate::core::plan::Spread;
+use crate::core::schedule::Because;
 use crate::store::{CampaignRow, Pause, PauseCause, Scope};
 
 /// Something that holds mail back.
@@ -58,46 +60,81 @@ pub fn pause_text(pause: &Pause, zone: &TimeZone) -> String {
     format!("{what} is {why} since {}{again}: {}; {end}", at(pause.since, zone), pause.reason)
 }
 
-/// Everything that holds a lane's bulk and normal mail at the picture's moment, strongest first.
+/// Everything that holds `class` on a lane at the picture's moment, as the core says; the one that binds first.
 #[must_use]
-pub fn lane_holds(picture: &Picture<'_>, key: &LaneKey, settings: &RelaySettings) -> Vec<Hold> {
+pub fn lane_holds(picture: &Picture<'_>, key: &LaneKey, settings: &RelaySettings, class: Class) -> Vec<Hold> {
     let zone = &picture.config.timezone;
-    let mut holds: Vec<Hold> = picture
-        .pauses_on(key)
-        .map(|pause| {
-            let word = format!("paused-{}", pause.cause.as_str());
-            Hold::new(&word, pause_text(pause, zone), pause.until)
-        })
-        .collect();
-    let plan = &settings.plan;
+    let mut holds: Vec<Hold> =
+        picture.pauses_on(key).map(|pause| Hold::new("paused", pause_text(pause, zone), pause.until)).collect();
+    let lane = settings.plan.lane(&key.bucket);
     let today = picture.today(key, settings);
-    let lane = plan.lane(&key.bucket);
-    if let Some(started) = settings.warmup.started.filter(|first| today.day < *first) {
-        let (starts, _) = day_bounds(&plan.timezone, plan.day_starts, started);
-        let opens = picture.opening(settings, lane, starts);
-        let text = format!("relay {} starts on {started}; nothing leaves before", key.relay);
-        holds.push(Hold::new("not-started", text, opens));
+    let ends = picture.hours(settings, lane, today.day).ends();
+    let plan_day = plan_day(&settings.plan.timezone, settings.plan.day_starts, picture.now);
+    if today.day > plan_day {
+        holds.push(told(&Because::DayAhead { day: today.day }, None, zone));
     }
-    let hours = picture.hours(settings, lane, today.day);
-    if today.ledger.spent >= today.ledger.quota {
-        let opens = picture.opening(settings, lane, hours.ends());
-        let next = opens
-            .map_or_else(|| "no plan day opens".to_owned(), |t| format!("the next plan day opens {}", at(t, zone)));
-        let text = format!(
-            "today's quota of {} at {} is spent ({} of {}); {next}",
-            key.bucket,
-            key.relay,
-            number(u64::from(today.ledger.spent)),
-            number(u64::from(today.ledger.quota)),
-        );
-        holds.push(Hold::new("quota-spent", text, opens));
+    for hold in picture.explain(key, class) {
+        let lasts = hold.lasts.and_then(|span| picture.now.checked_add(span).ok());
+        let until = match &hold.because {
+            // Its own words, with the command that ends it, are there already.
+            Because::Paused(_) => continue,
+            Because::QuotaSpent { .. } | Because::KeptForTransactional { .. } => picture.opening(settings, lane, ends),
+            Because::WindowClosed => picture.opening(settings, lane, lasts.unwrap_or(picture.now)),
+            Because::NotStarted { .. } => lasts.and_then(|start| picture.opening(settings, lane, start)),
+            _ => lasts,
+        };
+        holds.push(told(&hold.because, until, zone));
     }
-    if !hours.is_open(picture.now) {
-        let opens = picture.opening(settings, lane, picture.now);
-        let next = opens.map_or_else(|| "it never opens".to_owned(), |t| format!("it opens {}", at(t, zone)));
-        holds.push(Hold::new("window-closed", format!("{key} is outside its hours; {next}"), opens));
-    }
+    holds.sort_by_key(|hold| std::cmp::Reverse(hold.until.unwrap_or(Timestamp::MAX)));
     holds
+}
+
+/// A reason of the core with its end, as a sentence.
+fn told(because: &Because, until: Option<Timestamp>, zone: &TimeZone) -> Hold {
+    let end = until.map(|until| format!("; opens {}", at(until, zone))).unwrap_or_default();
+    Hold::new(because.code(), format!("{because}{end}"), until)
+}
+
+/// What sets the pace of a lane that is open: its own rate, the even spread, the account's rate.
+#[must_use]
+pub fn paces(settings: &RelaySettings, key: &LaneKey) -> Vec<Hold> {
+    let lane = settings.plan.lane(&key.bucket);
+    let rate = lane.rate.as_ref().map(|rate| Because::Throttled { rate: rate.value });
+    let spread = (lane.spread.value == Spread::Even).then_some(Because::Paced);
+    let account = settings.limits.rate.map(|rate| Because::RelayThrottled { rate });
+    let paces = [rate, spread, account].into_iter().flatten();
+    paces.map(|because| Hold::new(because.code(), because.to_string(), None)).collect()
+}
+
+/// What holds mail of one campaign and bucket at each relay of its pool, in order of need.
+#[must_use]
+pub fn carriers<'a>(
+    picture: &Picture<'a>,
+    campaign: &CampaignRow,
+    bucket: &BucketName,
+    retry: bool,
+) -> Vec<(LaneKey, &'a RelaySettings, Vec<Hold>)> {
+    let class = campaign.current.class;
+    let waiting = picture.waiting_in_pool(&campaign.pool, bucket);
+    let mut needed = 0_u64;
+    let mut found = Vec::new();
+    for relay in picture.relays_of(campaign) {
+        let Some(settings) = picture.relay(relay) else { continue };
+        let key = LaneKey { relay: relay.clone(), bucket: bucket.clone() };
+        let mut holds = lane_holds(picture, &key, settings, class);
+        if class != Class::Transactional && needed > 0 && needed >= waiting.fresh + waiting.retries {
+            holds.push(told(&Because::LeftToEarlierRelay, None, &picture.config.timezone));
+        }
+        let used_up = picture.schedule(relay).is_some_and(|s| s.retries_left(bucket) == 0);
+        if retry && used_up && waiting.fresh > 0 {
+            let retries = picture.today(&key, settings).ledger.spent_retries;
+            holds.push(told(&Because::RetriesHadTheirShare { retries }, None, &picture.config.timezone));
+        }
+        let needs = picture.outlook.needs.iter().filter(|(r, b, _)| r == relay && b == bucket);
+        needed += needs.map(|(_, _, n)| u64::from(*n)).sum::<u64>();
+        found.push((key, settings, holds));
+    }
+    found
 }
 
 /// Everything that holds a campaign by itself, whatever its lanes do.
@@ -127,15 +164,6 @@ pub fn campaign_holds(picture: &Picture<'_>, campaign: &CampaignRow) -> Vec<Hold
     if picture.relays_of(campaign).is_empty() {
         let text = format!("the configuration has no pool {} any more: nothing can carry {name}", campaign.pool);
         holds.push(Hold::new("no-pool", text, None));
-    }
-    holds
-}
-
-/// What holds mail of `class` in a lane: hours bind normal and bulk mail only.
-#[must_use]
-pub fn holds_of_class(mut holds: Vec<Hold>, class: Class) -> Vec<Hold> {
-    if class == Class::Transactional {
-        holds.retain(|hold| hold.because != "window-closed");
     }
     holds
 }

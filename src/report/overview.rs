@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::holds::{Hold, binding, campaign_holds, lane_holds, pause_text};
+use super::holds::{Hold, binding, campaign_holds, lane_holds, paces, pause_text};
 use super::picture::{Picture, Waiting};
 use super::words::{Table, at, count, number};
 use crate::config::{Config, RelaySettings};
@@ -104,13 +104,15 @@ pub struct LaneView {
     pub deferred: u32,
     /// Bounces, of today's.
     pub bounced: u32,
-    /// Pace inside the day; null: none but the relay's.
+    /// Rate inside the day; null: none but the relay's.
     pub rate: Option<String>,
+    /// What sets the pace while it is open.
+    pub pace: Vec<Hold>,
     /// Hours.
     pub window: WindowView,
     /// Mail that this lane may take.
     pub waiting: Waiting,
-    /// What holds it now.
+    /// What holds its normal and bulk mail now, the one that binds first.
     pub holds: Vec<Hold>,
 }
 
@@ -279,7 +281,8 @@ pub fn lane_view(picture: &Picture<'_>, key: &LaneKey, settings: &RelaySettings)
         rate: lane.rate.as_ref().map(|rate| rate.value.to_string()),
         window: WindowView { open: closes.is_some(), closes, opens },
         waiting: picture.waiting(key),
-        holds: lane_holds(picture, key, settings),
+        holds: lane_holds(picture, key, settings, Class::Bulk),
+        pace: paces(settings, key),
     }
 }
 

@@ -1,19 +1,26 @@
 //! Owns the picture that answers are drawn from: store and configuration at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::config::{Config, RelaySettings};
-use crate::core::lane::Ledger;
+use crate::core::campaign::Class;
 use crate::core::lane::calendar::{Hours, next_opening, plan_day};
-use crate::core::names::{BucketName, LaneKey, RelayName};
+use crate::core::lane::{Held, Ledger};
+use crate::core::moment::Moment;
+use crate::core::names::{BucketName, LaneKey, PoolName, RelayName};
 use crate::core::plan::LanePlan;
-use crate::store::{CampaignRow, Outlook, OwnerRow, Pause, Scope, Store, StoreError};
+use crate::core::schedule::{self as core_schedule, Schedule};
+use crate::store::{CampaignRow, Lease, Outlook, OwnerRow, Pause, RelayMemory, Scope, Store, StoreError, WaitingRow};
+
+/// Throttles and paces live in the worker's memory. A report takes them as rested: after this long since boot.
+const RESTED: Duration = Duration::from_secs(24 * 3_600);
 
 /// Store and configuration at one moment.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Picture<'a> {
     /// The configuration.
     pub config: &'a Config,
@@ -23,8 +30,10 @@ pub struct Picture<'a> {
     pub outlook: Outlook,
     /// Who owns which relay.
     pub owners: Vec<OwnerRow>,
-    /// Newest ledger of each lane.
-    ledgers: BTreeMap<LaneKey, Ledger>,
+    /// The deciding core of each relay, as its owner would open it at this moment.
+    schedules: BTreeMap<RelayName, Schedule>,
+    /// Lanes with a ledger, and the plan day that it is of.
+    begun: BTreeMap<LaneKey, Date>,
 }
 
 /// Mail that waits where a lane may take it.
@@ -39,6 +48,12 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    fn add(&mut self, row: &WaitingRow) {
+        self.fresh += row.fresh;
+        self.retries += row.retries;
+        self.later += row.later;
+    }
+
     /// All of it.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -65,14 +80,54 @@ impl<'a> Picture<'a> {
     pub async fn take(store: &dyn Store, config: &'a Config, now: Timestamp) -> Result<Self, StoreError> {
         let outlook = store.outlook(now).await?;
         let owners = store.owners().await?;
-        let mut ledgers: BTreeMap<LaneKey, Ledger> = BTreeMap::new();
-        for (relay, ledger) in store.ledgers(None, Date::MIN).await? {
-            let key = LaneKey { relay, bucket: ledger.bucket.clone() };
-            if ledgers.get(&key).is_none_or(|known| known.day < ledger.day) {
-                ledgers.insert(key, ledger);
+        let mut picture = Self { config, now, outlook, owners, schedules: BTreeMap::new(), begun: BTreeMap::new() };
+        for settings in config.relays.values() {
+            let nobody = Lease { relay: settings.name.clone(), token: 0 };
+            let memory = store.memory(&nobody, now).await?;
+            picture.open(settings, memory);
+        }
+        Ok(picture)
+    }
+
+    /// Opens a relay's schedule as its owner would.
+    fn open(&mut self, settings: &RelaySettings, memory: RelayMemory) {
+        for ledger in &memory.ledgers {
+            let key = LaneKey { relay: settings.name.clone(), bucket: ledger.bucket.clone() };
+            self.begun.insert(key, ledger.day);
+        }
+        let booted = Moment { at: self.now, up: Duration::ZERO };
+        let (mut schedule, _) = Schedule::open(settings.terms(), memory.ledgers, &memory.cells, &[], booted);
+        for bucket in self.config.groups.buckets().keys() {
+            schedule.see(bucket, booted);
+        }
+        let held = |p: &Pause| Held { cause: p.cause, reason: p.reason.clone(), until: p.until };
+        let (mut relay, mut lanes) = (Vec::new(), Vec::new());
+        for pause in &self.outlook.pauses {
+            match &pause.scope {
+                Scope::All => relay.push(held(pause)),
+                Scope::Relay(name) if *name == settings.name => relay.push(held(pause)),
+                Scope::Lane(key) if key.relay == settings.name => lanes.push((key.bucket.clone(), held(pause))),
+                Scope::Relay(_) | Scope::Lane(_) => {}
             }
         }
-        Ok(Self { config, now, outlook, owners, ledgers })
+        schedule.set_pauses(relay, &lanes);
+        let pools = self.config.pools.iter().filter(|(_, relays)| relays.contains(&settings.name));
+        let keeps = pools.into_iter().any(|(pool, _)| self.outlook.transactional_pools.contains(pool));
+        schedule.keep_for_transactional(keeps);
+        self.schedules.insert(settings.name.clone(), schedule);
+    }
+
+    /// The deciding core of a relay.
+    #[must_use]
+    pub fn schedule(&self, relay: &RelayName) -> Option<&Schedule> {
+        self.schedules.get(relay)
+    }
+
+    /// What holds `class` on a lane, asked of the core.
+    #[must_use]
+    pub fn explain(&self, lane: &LaneKey, class: Class) -> Vec<core_schedule::Hold> {
+        let rested = Moment { at: self.now, up: RESTED };
+        self.schedule(&lane.relay).map_or_else(Vec::new, |s| s.explain(&lane.bucket, class, rested))
     }
 
     /// A relay's settings.
@@ -96,23 +151,20 @@ impl<'a> Picture<'a> {
     #[must_use]
     pub fn is_in_use(&self, lane: &LaneKey) -> bool {
         let paused = self.outlook.pauses.iter().any(|p| p.scope == Scope::Lane(lane.clone()));
-        paused || self.ledgers.contains_key(lane) || self.waiting(lane).total() > 0
+        paused || self.begun.contains_key(lane) || self.waiting(lane).total() > 0
     }
 
-    /// What the lane has spent of which quota today.
+    /// What the lane has spent of which quota today; a plan day that its owner has not begun yet is shown as it will begin.
     #[must_use]
     pub fn today(&self, lane: &LaneKey, settings: &RelaySettings) -> Today {
         let plan = &settings.plan;
-        let day = plan_day(&plan.timezone, plan.day_starts, self.now);
-        let known = self.ledgers.get(lane);
-        match known {
-            Some(ledger) if ledger.day >= day => Today { day: ledger.day, ledger: ledger.clone(), begun: true },
-            _ => {
-                let warmup_day = known.map_or(settings.warmup.day, |ledger| ledger.warmup_day);
-                let quota = plan.lane(&lane.bucket).curve.value.quota(warmup_day);
-                Today { day, ledger: Ledger::new(lane.bucket.clone(), day, warmup_day, quota), begun: false }
-            }
-        }
+        let known = self.schedule(&lane.relay).and_then(|s| s.lanes().get(&lane.bucket)).map(|l| l.ledger.clone());
+        let ledger = known.unwrap_or_else(|| {
+            let day = plan_day(&plan.timezone, plan.day_starts, self.now);
+            let quota = plan.lane(&lane.bucket).curve.value.quota(settings.warmup.day);
+            Ledger::new(lane.bucket.clone(), day, settings.warmup.day, quota)
+        });
+        Today { day: ledger.day, begun: self.begun.get(lane) == Some(&ledger.day), ledger }
     }
 
     /// Mail that the lane may take: of campaigns whose pool has its relay.
@@ -122,9 +174,19 @@ impl<'a> Picture<'a> {
         for row in self.outlook.waiting.iter().filter(|row| row.bucket == lane.bucket) {
             let campaign = self.outlook.campaigns.iter().find(|c| c.id == row.campaign);
             if campaign.is_some_and(|c| self.relays_of(c).contains(&lane.relay)) {
-                sum.fresh += row.fresh;
-                sum.retries += row.retries;
-                sum.later += row.later;
+                sum.add(row);
+            }
+        }
+        sum
+    }
+
+    /// Mail of all campaigns of a pool that waits in a bucket.
+    #[must_use]
+    pub fn waiting_in_pool(&self, pool: &PoolName, bucket: &BucketName) -> Waiting {
+        let mut sum = Waiting::default();
+        for row in self.outlook.waiting.iter().filter(|row| row.bucket == *bucket) {
+            if self.outlook.campaigns.iter().any(|c| c.id == row.campaign && c.pool == *pool) {
+                sum.add(row);
             }
         }
         sum

@@ -8,8 +8,8 @@ use super::message::LaneChoice;
 use super::turn::{Carrier, Turn, turn};
 use crate::config::Config;
 use crate::core::campaign::CampaignState;
-use crate::core::names::{BucketName, LaneKey};
-use crate::report::holds::{Hold, binding, holds_of_class, lane_holds};
+use crate::core::names::BucketName;
+use crate::report::holds::{Hold, binding, carriers};
 use crate::report::overview::{CampaignView, Counts, campaign_view};
 use crate::report::picture::Picture;
 use crate::report::words::{at, count, number};
@@ -69,23 +69,17 @@ fn bucket_why(
     if over || messages.waiting() == 0 {
         return answer;
     }
-    let mut found = Vec::new();
-    for relay in picture.relays_of(row) {
-        let Some(settings) = picture.relay(relay) else { continue };
-        let key = LaneKey { relay: relay.clone(), bucket: bucket.clone() };
-        let holds = holds_of_class(lane_holds(picture, &key, settings), row.current.class);
-        answer.lanes.push(LaneChoice::of(picture, &key, settings, &holds));
-        found.push((key, settings, holds));
-    }
+    let found = carriers(picture, row, bucket, messages.queued == 0);
+    answer.lanes = found.iter().map(|(key, settings, holds)| LaneChoice::of(picture, key, settings, holds)).collect();
     let free = match binding(own) {
         Some(Hold { until: None, .. }) => return answer,
         Some(Hold { until: Some(until), .. }) => *until,
         None => picture.now,
     };
-    let carriers: Vec<Carrier<'_>> =
+    let lanes: Vec<Carrier<'_>> =
         found.iter().map(|(lane, settings, holds)| Carrier { lane, settings, holds }).collect();
     let last = (messages.queued + messages.deferred).saturating_sub(1);
-    answer.done = turn(picture, &carriers, last, free);
+    answer.done = turn(picture, &lanes, last, free);
     answer
 }
 

@@ -6,6 +6,7 @@ use super::AttemptView;
 use crate::config::Config;
 use crate::core::lane::Verdict;
 use crate::core::names::LaneKey;
+use crate::core::schedule::Because;
 use crate::report::holds::worker_hold;
 use crate::report::overview::{LaneView, lane_view};
 use crate::report::picture::Picture;
@@ -69,10 +70,13 @@ impl LaneWhy {
             out.push_str(&format!("  {}\n", hold.text));
         }
         if view.holds.is_empty() {
-            let pace = view.rate.as_ref().map(|r| format!(" at up to {r}")).unwrap_or_default();
-            let closes = view.window.closes.map(|t| format!(", until {}", at(t, zone))).unwrap_or_default();
-            let what = if view.waiting.total() == 0 { "open, but no mail waits for it" } else { "open: mail leaves" };
-            out.push_str(&format!("  {what}{pace}{closes}\n"));
+            let closes = view.window.closes.map(|t| format!(" until {}", at(t, zone))).unwrap_or_default();
+            let what =
+                if view.waiting.total() == 0 { Because::NothingWaits.to_string() } else { "mail leaves".to_owned() };
+            out.push_str(&format!("  open{closes}: {what}\n"));
+            for pace in &view.pace {
+                out.push_str(&format!("    {}\n", pace.text));
+            }
         }
         for verdict in &self.verdicts {
             out.push_str(&format!(

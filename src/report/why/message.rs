@@ -8,7 +8,7 @@ use super::turn::{Carrier, Turn, turn};
 use crate::config::{Config, RelaySettings};
 use crate::core::campaign::{CampaignState, MessageState};
 use crate::core::names::LaneKey;
-use crate::report::holds::{Hold, binding, campaign_holds, holds_of_class, lane_holds, worker_hold};
+use crate::report::holds::{Hold, binding, campaign_holds, carriers, worker_hold};
 use crate::report::picture::Picture;
 use crate::report::words::{at, count, number};
 use crate::store::{CampaignRow, MessageRow, Store, StoreError};
@@ -124,28 +124,18 @@ async fn wait(
         let text = format!("it was tried {} and is due again {}", times(row.attempts), at(due, zone));
         answer.holds.push(Hold::new("retry-later", text, Some(due)));
     }
-    let keys: Vec<LaneKey> = picture
-        .relays_of(campaign)
-        .iter()
-        .map(|relay| LaneKey { relay: relay.clone(), bucket: row.bucket.clone() })
-        .collect();
-    let mut found = Vec::new();
-    for key in &keys {
-        let Some(settings) = picture.relay(&key.relay) else { continue };
-        let holds = holds_of_class(lane_holds(picture, key, settings), row.class);
-        answer.lanes.push(LaneChoice::of(picture, key, settings, &holds));
-        found.push((key, settings, holds));
-    }
+    let found = carriers(picture, campaign, &row.bucket, row.attempts > 0);
+    answer.lanes = found.iter().map(|(key, settings, holds)| LaneChoice::of(picture, key, settings, holds)).collect();
     answer.before = store.place_in_line(row.id).await?;
     if let Some(before) = answer.before {
-        let carriers: Vec<Carrier<'_>> =
+        let lanes: Vec<Carrier<'_>> =
             found.iter().map(|(lane, settings, holds)| Carrier { lane, settings, holds }).collect();
         let free = match binding(&answer.holds) {
             Some(Hold { until: None, .. }) => return Ok(()),
             Some(Hold { until: Some(until), .. }) => *until,
             None => picture.now,
         };
-        answer.turn = turn(picture, &carriers, before, free);
+        answer.turn = turn(picture, &lanes, before, free);
     }
     Ok(())
 }
