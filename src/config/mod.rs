@@ -5,8 +5,10 @@
 
 pub mod curves;
 pub mod fields;
+pub mod groups_file;
 pub mod plan_file;
 pub mod problem;
+mod replies_file;
 pub mod settings;
 pub mod shipped;
 pub mod tree;

@@ -16,7 +16,7 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 
 pub use curve::{Curve, CurveShape, Then};
-pub use groups::{AddressForm, Group, GroupKind, GroupStatus, Groups, Limits, Route};
+pub use groups::{AddressForm, DomainPattern, Group, GroupKind, GroupStatus, Groups, Limits, Route};
 
 use super::names::{BucketName, GroupName, PlanName};
 use super::units::{Rate, Share};

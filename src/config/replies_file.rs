@@ -1,0 +1,217 @@
+//! Owns the reply rules as written: from YAML to `core::reply::Rule`.
+//!
+//! Invariants: a rule asks for something that a reply (or its absence) can show; only a recipient's fault suppresses an
+//! address, and never a bare policy code (5.7.x); a rule speaks of groups that exist.
+
+use super::fields::Fields;
+use super::problem::{Problems, did_you_mean, quoted};
+use super::tree::{Kind, Node};
+use crate::core::names::GroupName;
+use crate::core::plan::Groups;
+use crate::core::reply::{Action, Enhanced, FaultKind, Provider, Rule, Signal, Stage, TextPattern};
+
+const STAGES: [(&str, Stage); 9] = [
+    ("connect", Stage::Connect),
+    ("greeting", Stage::Greeting),
+    ("hello", Stage::Hello),
+    ("tls", Stage::Tls),
+    ("auth", Stage::Auth),
+    ("mail", Stage::Mail),
+    ("rcpt", Stage::Rcpt),
+    ("data", Stage::Data),
+    ("body", Stage::Body),
+];
+
+const SIGNALS: [(&str, Signal); 6] = [
+    ("recipient", Signal::Recipient),
+    ("content", Signal::Content),
+    ("volume", Signal::Volume),
+    ("reputation", Signal::Reputation),
+    ("sender-setup", Signal::SenderSetup),
+    ("relay", Signal::Relay),
+];
+
+const ACTIONS: [(&str, Action); 6] = [
+    ("suppress", Action::Suppress),
+    ("fail", Action::Fail),
+    ("retry", Action::Retry),
+    ("throttle", Action::Throttle),
+    ("block", Action::Block),
+    ("stop-campaign", Action::StopCampaign),
+];
+
+const FAULTS: [(&str, FaultKind); 3] =
+    [("reset", FaultKind::Reset), ("closed", FaultKind::Closed), ("timeout", FaultKind::Timeout)];
+
+/// The rules of one file. A rule for several groups becomes one for each, under the same id.
+pub(super) fn read_replies(fields: Fields<'_>, groups: &Groups) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for entry in fields.entries {
+        let problems = fields.problems();
+        if let Err(error) = GroupName::new(&entry.key) {
+            problems.at(entry.key_span, error.to_string());
+            continue;
+        }
+        if let Some(own) = Fields::of(problems, &entry.value, entry.key_span, "a reply rule") {
+            rules.extend(read_rule(&entry.key, own, groups).unwrap_or_default());
+        }
+    }
+    rules
+}
+
+fn read_rule(id: &str, fields: Fields<'_>, groups: &Groups) -> Option<Vec<Rule>> {
+    fields.known(&["when", "then", "meaning", "source", "confidence"]);
+    let when = fields.required("when", "what the reply looks like").and(fields.map("when", "conditions"));
+    let then = fields.required("then", "{ signal: ..., action: ... }").and(fields.map("then", "signal and action"));
+    let source = match (fields.text("source"), fields.text("confidence")) {
+        (Some(source), Some(confidence)) => format!("{source} ({confidence})"),
+        (source, _) => source.unwrap_or_default().to_owned(),
+    };
+    let meaning = fields.text("meaning").unwrap_or(id);
+    let (when, then) = (when?, then?);
+    then.known(&["signal", "action"]);
+    let signal = then
+        .required("signal", "recipient, content, volume, reputation, sender-setup or relay")
+        .and(then.one_of("signal", &SIGNALS));
+    let action = then
+        .required("action", "suppress, fail, retry, throttle, block or stop-campaign")
+        .and(then.one_of("action", &ACTIONS));
+    let conditions = read_conditions(when, groups);
+    let (signal, action, conditions) = (signal?, action?, conditions?);
+    cautious(then, &conditions, signal, action);
+    let rule = |provider| Rule {
+        id: id.into(),
+        provider,
+        stage: conditions.stage,
+        code: conditions.code,
+        enhanced: conditions.enhanced,
+        text: conditions.text.clone(),
+        fault: conditions.fault,
+        signal,
+        action,
+        meaning: meaning.into(),
+        source: source.as_str().into(),
+    };
+    Some(conditions.providers.iter().cloned().map(rule).collect())
+}
+
+struct Conditions {
+    providers: Vec<Provider>,
+    stage: Option<Stage>,
+    code: Option<u16>,
+    enhanced: Option<(Enhanced, u16)>,
+    text: Option<TextPattern>,
+    fault: Option<FaultKind>,
+}
+
+fn read_conditions(when: Fields<'_>, groups: &Groups) -> Option<Conditions> {
+    when.known(&["group", "relay", "stage", "code", "enhanced", "text", "fault"]);
+    let shows = ["code", "enhanced", "text", "fault"];
+    if shows.iter().all(|key| when.node(key).is_none()) {
+        let help = "without one of them the rule would fit every reply";
+        when.problems().at_with(when.span, "expected code, enhanced, text or fault, got none of them", help);
+        return None;
+    }
+    if let Some(fault) = when.entry("fault").filter(|_| shows[..3].iter().any(|key| when.node(key).is_some())) {
+        when.problems().at(fault.key_span, "a fault comes instead of a reply: it has neither code nor text");
+        return None;
+    }
+    let read = |key: &str, was: bool| was || when.node(key).is_none();
+    let providers = read_providers(when, groups);
+    let stage = when.one_of("stage", &STAGES);
+    let code = when.read("code", code);
+    let enhanced = when.read("enhanced", enhanced);
+    let text = when.read("text", pattern);
+    let fault = when.one_of("fault", &FAULTS);
+    let sound = read("stage", stage.is_some())
+        && read("code", code.is_some())
+        && read("enhanced", enhanced.is_some())
+        && read("text", text.is_some())
+        && read("fault", fault.is_some());
+    providers.filter(|_| sound).map(|providers| Conditions { providers, stage, code, enhanced, text, fault })
+}
+
+fn read_providers(when: Fields<'_>, groups: &Groups) -> Option<Vec<Provider>> {
+    match (when.entry("group"), when.entry("relay")) {
+        (None, None) => Some(vec![Provider::Generic]),
+        (Some(_), Some(relay)) => {
+            when.problems().at(relay.key_span, "the words are a group's or a relay's, not both: take one away");
+            None
+        }
+        (None, Some(_)) => when.text("relay").map(|kind| vec![Provider::Relay(kind.into())]),
+        (Some(entry), None) => {
+            let one = std::slice::from_ref(&entry.value);
+            let nodes = if let Kind::List(items) = &entry.value.kind { items.as_slice() } else { one };
+            let known = |node| known_group(when.problems(), node, groups).map(Provider::Group);
+            nodes.iter().map(known).collect()
+        }
+    }
+}
+
+fn known_group(problems: &Problems, node: &Node, groups: &Groups) -> Option<GroupName> {
+    let name: GroupName = problems.parsed(node, "the name of a group")?;
+    if groups.get(&name).is_some() {
+        return Some(name);
+    }
+    let near = did_you_mean(name.as_str(), groups.iter().map(|g| g.name.as_str())).map(str::to_owned);
+    let help =
+        near.map_or_else(|| "name it under `groups:` first".to_owned(), |near| format!("did you mean \"{near}\"?"));
+    problems.at_with(node.span, format!("there is no group {}", quoted(name.as_str())), help);
+    None
+}
+
+fn code(problems: &Problems, node: &Node) -> Option<u16> {
+    let text = problems.text(node, "a reply code such as 550")?;
+    let code = text.parse().ok().filter(|code| (200..=599).contains(code));
+    if code.is_none() {
+        problems.expected(node, "a reply code from 200 to 599");
+    }
+    code
+}
+
+fn enhanced(problems: &Problems, node: &Node) -> Option<(Enhanced, u16)> {
+    let text = problems.text(node, "an enhanced code such as 5.7.1 or 5.7.606-649")?;
+    let (low, high) = text.split_once('-').map_or((text, None), |(low, high)| (low, Some(high)));
+    let read = low.parse::<Enhanced>().ok().and_then(|low| match high {
+        None => Some((low, low.2)),
+        Some(high) => high.parse().ok().filter(|high| *high >= low.2).map(|high| (low, high)),
+    });
+    if read.is_none() {
+        problems.expected(node, "an enhanced code such as 5.7.1 or 5.7.606-649");
+    }
+    read
+}
+
+fn pattern(problems: &Problems, node: &Node) -> Option<TextPattern> {
+    let text = problems.text(node, "words of the reply")?;
+    let open = text.matches('{').count();
+    if open != text.matches('}').count() {
+        problems.at(node.span, format!("expected each {{placeholder}} closed, got {}", quoted(text)));
+        return None;
+    }
+    let pattern = TextPattern::new(text);
+    if pattern.is_empty() {
+        problems.at(node.span, format!("expected words of the reply, got {} which fits any", quoted(text)));
+        return None;
+    }
+    Some(pattern)
+}
+
+/// A wrong rule may cost an address for good: what suppresses must say whose fault it is.
+fn cautious(then: Fields<'_>, conditions: &Conditions, signal: Signal, action: Action) {
+    if action != Action::Suppress {
+        return;
+    }
+    let at = then.node("action").map_or(then.span, |n| n.span);
+    let policy = conditions.enhanced.is_some_and(|(e, _)| e.1 == 7) && conditions.text.is_none();
+    let why = if signal != Signal::Recipient {
+        Some(format!("expected signal recipient beside action suppress, got {}", signal.as_str()))
+    } else if policy {
+        Some("a policy code (x.7.x) without words cannot suppress an address".to_owned())
+    } else {
+        None
+    };
+    if let Some(why) = why {
+        then.problems().at_with(at, why, "`fail` lets the message bounce and keeps the address");
+    }
+}
