@@ -3,11 +3,21 @@
 //! Invariants: composing is late, from the stored revision; the same message always has the same Message-ID and token; nothing
 //! from a list can end a header or a command.
 
+mod mailbox;
+mod message;
+mod template;
+mod token;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::core::campaign::MessageId;
 use crate::relay::Outgoing;
+
+pub use mailbox::{Mailbox, ascii_domain};
+pub use message::{Templates, check_header_name};
+pub use template::{BUILT_IN, Places};
+pub use token::{KeyError, TOKEN_LETTERS, Tokens};
 
 /// What a campaign says: stored as JSON in its revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +54,8 @@ pub struct Unsubscribe {
 /// Who sends: what a relay puts on the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Sending domain: Message-ID.
+    /// Sending domain: the variable `domain`. (A Message-ID takes the domain of the campaign's `from`, so that it stays the same
+    /// whichever relay carries the message.)
     pub domain: String,
     /// Envelope sender with `{token}`; `None`: the campaign's address.
     pub envelope_from: Option<String>,
