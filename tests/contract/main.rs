@@ -2,4 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod compose;
+mod relay_dialogues;
+mod relay_tls;
 mod store;
+#[path = "../support/mod.rs"]
+mod support;

@@ -14,6 +14,7 @@ pub mod postfix;
 pub mod program;
 pub mod python;
 pub mod scene;
+pub mod settings;
 pub mod sink;
 
 use std::time::{Duration, Instant};

@@ -75,6 +75,8 @@ pub(super) struct Wire {
     incoming: Vec<u8>,
     handed: &'static [u8],
     reply: Option<RawReply>,
+    /// The 421 that came unasked: the server's last words.
+    farewell: Option<RawReply>,
     fault: Option<Fault>,
 }
 
@@ -89,6 +91,7 @@ impl Wire {
             incoming: Vec::new(),
             handed: &[],
             reply: None,
+            farewell: None,
             fault: None,
         }
     }
@@ -182,6 +185,9 @@ impl Wire {
 
     /// Whether the server has been silent since its last reply. `Ready(Some)`: the reply or fault it came with instead.
     pub(super) fn poll_unasked(&mut self, cx: &mut Context<'_>) -> Option<Result<RawReply, Fault>> {
+        if let Some(farewell) = &self.farewell {
+            return Some(Ok(farewell.clone()));
+        }
         if let Some(fault) = &self.fault {
             return Some(Err(fault.clone()));
         }
@@ -196,7 +202,7 @@ impl Wire {
         if let Ok(Some(reply)) = replies::take(&mut self.incoming)
             && reply.code == 421
         {
-            self.broken(Fault::Closed);
+            self.farewell = Some(reply.clone());
             return Some(Ok(reply));
         }
         Some(Err(self.broken(Fault::Protocol(format!("words that nobody asked for: {shown}")))))

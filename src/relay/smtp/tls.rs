@@ -107,6 +107,9 @@ fn about_certificate(error: &CertificateError, host: Option<&str>) -> String {
              set `ca` to the authority's PEM file"
                 .into()
         }
+        CertificateError::BadSignature => "the relay's certificate is not signed by the authority that it names; \
+             `ca` may be an older one of the same name"
+            .into(),
         CertificateError::Revoked => "the relay's certificate was revoked; its owner must replace it".into(),
         other => format!("the relay's certificate was not accepted: {other}"),
     }

@@ -1,0 +1,88 @@
+//! Owns settings for tests: a relay on loopback with short patience, under a plan that asks for nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hikagen::config::settings::{
+    Answers, Login, RelayLimits, RelaySettings, RetrySettings, Secret, Timeouts, TlsMode, Uncertain, Warmup,
+};
+use hikagen::core::plan::{Avoid, Curve, CurveShape, Gate, LanePlan, Plan, Source, Sourced, Spread, Then, WeekHours};
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
+
+fn built_in<T>(value: T) -> Sourced<T> {
+    Sourced { value, source: Source::BuiltIn }
+}
+
+/// A plan with one entry: the same volume every day, at any hour.
+pub fn plan(per_day: u32) -> Arc<Plan> {
+    let lane = LanePlan {
+        curve: built_in(Curve {
+            shape: CurveShape::Listed { values: vec![per_day], preset: None },
+            scale: None,
+            then: Then::Last,
+            up_to: None,
+        }),
+        rate: None,
+        burst: None,
+        per_hour: None,
+        connections: None,
+        messages_per_connection: None,
+        window: built_in(WeekHours::always()),
+        avoid: built_in(Avoid::default()),
+        spread: built_in(Spread::Asap),
+        jitter: None,
+        transactional: None,
+        cooldown: built_in(Duration::from_secs(3_600)),
+    };
+    let share = |text: &str| text.parse().unwrap();
+    Arc::new(Plan {
+        name: "test".parse().unwrap(),
+        timezone: TimeZone::UTC,
+        day_starts: Time::midnight(),
+        gate: Gate {
+            filled: share("70%"),
+            emptied: share("50%"),
+            sample: 200,
+            deferrals: share("5%"),
+            bounces: share("2%"),
+            unknown_users: share("1%"),
+            complaints: share("0.1%"),
+        },
+        lanes: BTreeMap::new(),
+        default: Arc::new(lane),
+        text: "".into(),
+    })
+}
+
+/// A relay at `127.0.0.1:port`, in clear, without login.
+pub fn relay(port: u16) -> RelaySettings {
+    RelaySettings {
+        name: "test".parse().unwrap(),
+        host: "127.0.0.1".into(),
+        port,
+        tls: TlsMode::None,
+        ca: None,
+        auth: None,
+        domain: "sender.example".into(),
+        hello: None,
+        plan: plan(1_000_000),
+        plan_source: "built for the test".into(),
+        warmup: Warmup { day: 1, started: None },
+        limits: RelayLimits::default(),
+        envelope_from: None,
+        headers: Vec::new(),
+        answers: Answers::Own,
+        source_address: None,
+        pipelining: true,
+        uncertain: Uncertain::Retry,
+        timeouts: Timeouts::default(),
+        retry: RetrySettings::default(),
+    }
+}
+
+/// A login as read from the environment.
+pub fn login(user: &str, password: &str) -> Login {
+    Login { user: user.into(), password: Secret { place: "env TEST".into(), text: password.into() } }
+}
