@@ -20,14 +20,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
     let config = context.load_config()?;
-    let store = context.open_store(&config)?;
+    let store = context.open_existing_store(&config)?;
     let today = context.clock.now().to_zoned(config.timezone.clone()).date();
     let since = match args.since {
         Some(since) => since,
         None => today.checked_sub(DAYS.days()).map_err(|error| Failure::usage(error.to_string()))?,
     };
     let audit = context.block_on(async {
-        let evidence = gather(&*store, &config, since, &|_| None).await?;
+        let evidence = gather(&*store, &config, since).await?;
         Ok(judge(&evidence, since))
     })?;
     context.answer(&audit, &audit.render())?;

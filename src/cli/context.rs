@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, LogFormat};
+use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 
@@ -118,9 +119,21 @@ impl Context {
         Err(Failure::refused(format!("{} cannot be read", path.display())))
     }
 
-    /// Opens the store of `config`.
+    /// Opens the store of `config`; makes it where there is none yet.
     pub(crate) fn open_store(&self, config: &Config) -> Result<Arc<dyn Store>, Failure> {
-        Err(Failure::refused(format!("{} cannot be opened", config.store.display())))
+        Ok(Arc::new(SqliteStore::open(&config.store)?))
+    }
+
+    /// Opens the store of `config` to answer a question: one that is not there yet has no answers.
+    pub(crate) fn open_existing_store(&self, config: &Config) -> Result<Arc<dyn Store>, Failure> {
+        let path = &config.store;
+        if !path.exists() {
+            return Err(Failure::refused(format!(
+                "there is no store {} yet: `hikagen submit` or `hikagen run` makes it",
+                path.display()
+            )));
+        }
+        Ok(Arc::new(SqliteStore::open_existing(path)?))
     }
 
     /// Runs `work` to its end on a runtime of its own.

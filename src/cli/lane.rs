@@ -48,7 +48,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
 }
 
 fn list(all: bool, context: &Context, config: &Config) -> Outcome {
-    let store = context.open_store(config)?;
+    let store = context.open_existing_store(config)?;
     let now = context.clock.now();
     let overview = context.block_on(async { Ok(overview(&*store, config, now, all).await?) })?;
     let lanes: Vec<LaneView> = overview.relays.into_iter().flat_map(|relay| relay.lanes).collect();

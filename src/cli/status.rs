@@ -14,7 +14,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
     let config = context.load_config()?;
-    let store = context.open_store(&config)?;
+    let store = context.open_existing_store(&config)?;
     let now = context.clock.now();
     let overview = context.block_on(async { Ok(overview(&*store, &config, now, args.all).await?) })?;
     context.answer(&overview, &overview.render(&config))?;

@@ -23,7 +23,7 @@ enum Order {
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
     let config = context.load_config()?;
-    let store = context.open_store(&config)?;
+    let store = context.open_existing_store(&config)?;
     let Order::Backup { file } = args.order;
     context.block_on(async { Ok(store.backup(&file).await?) })?;
     let data = serde_json::json!({ "store": config.store, "backup": file });

@@ -14,7 +14,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
     let config = context.load_config()?;
-    let store = context.open_store(&config)?;
+    let store = context.open_existing_store(&config)?;
     let now = context.clock.now();
     let answer = context.block_on(async {
         why(&*store, &config, now, &args.what).await.map_err(|error| match error {

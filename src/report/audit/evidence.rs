@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use crate::config::plan_file::read_plan;
 use crate::config::{Config, RelaySettings};
 use crate::core::names::{BucketName, RelayName};
 use crate::core::plan::Plan;
@@ -72,16 +73,11 @@ impl RelayEvidence {
     }
 }
 
-/// Collects the evidence from `store`: plan days from `since` on. `read_plan` reads the text of an old plan revision.
+/// Collects the evidence from `store`: plan days from `since` on. Plans of earlier days are read again from their stored text.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn gather(
-    store: &dyn Store,
-    config: &Config,
-    since: Date,
-    read_plan: &(dyn Fn(&PlanRevision) -> Option<Plan> + Sync),
-) -> Result<Vec<RelayEvidence>, StoreError> {
+pub async fn gather(store: &dyn Store, config: &Config, since: Date) -> Result<Vec<RelayEvidence>, StoreError> {
     let mut relays: BTreeMap<RelayName, Vec<DayEvidence>> =
         config.relays.keys().map(|name| (name.clone(), Vec::new())).collect();
     for row in store.recount(since).await? {
@@ -93,8 +89,11 @@ pub async fn gather(
         let settings = config.relays.get(&relay).cloned();
         let mut plans = Vec::new();
         for (since, revision) in store.plan_history(&relay, REVISIONS).await?.into_iter().rev() {
+            let read = |revision: &PlanRevision| {
+                read_plan(&revision.text, revision.name.as_str(), &config.groups).value.map(Arc::new)
+            };
             let same = settings.as_ref().filter(|s| *s.plan.text == revision.text).map(|s| Arc::clone(&s.plan));
-            plans.push(InForce { since, plan: same.or_else(|| read_plan(&revision).map(Arc::new)) });
+            plans.push(InForce { since, plan: same.or_else(|| read(&revision)) });
         }
         evidence.push(RelayEvidence { relay, settings, plans, days });
     }
