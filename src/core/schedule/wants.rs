@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 
 use super::{CampaignWant, Hold, Line, Schedule};
-use crate::core::campaign::Class;
-use crate::core::lane::Lane;
+use crate::core::campaign::{CampaignId, Class};
+use crate::core::lane::{Lane, Ledger};
 use crate::core::moment::Moment;
 use crate::core::names::BucketName;
 use crate::core::units::Share;
@@ -63,6 +63,19 @@ impl PoolLines {
         self.lines.iter().map(|l| l.fresh + l.retries).sum()
     }
 
+    /// Whether this relay may take any mail of `class`.
+    #[must_use]
+    pub fn is_open_to_us(&self, class: Class) -> bool {
+        !self.open_to_us(class).is_empty()
+    }
+
+    /// Takes a campaign's mail out.
+    pub fn clear_campaign(&mut self, campaign: CampaignId) {
+        for line in self.lines.iter_mut().filter(|l| l.campaign == campaign) {
+            (line.fresh, line.retries) = (0, 0);
+        }
+    }
+
     /// The lines of `class` that this relay may take from: cut to what earlier relays leave.
     fn open_to_us(&self, class: Class) -> Vec<Line> {
         let mut spare = self.waiting().saturating_sub(self.needed_by_earlier);
@@ -93,8 +106,7 @@ impl Schedule {
     /// What to claim now.
     #[must_use]
     pub fn wants(&self, backlog: &Backlog, now: Moment) -> Vec<LaneWant> {
-        let stopped = self.relay_holds(now);
-        if stopped.iter().any(|h| !matches!(h.because, Because::RelayThrottled { .. })) {
+        if self.is_held(now) || now.at >= self.bounds.1 {
             return Vec::new();
         }
         let mut tick = Tick { account: self.account_left(now), air: self.air_left(), lanes: BTreeMap::new() };
@@ -229,14 +241,42 @@ impl Schedule {
         needs
     }
 
-    /// Notes that nothing waits for a lane; true when the ledger changed and should be stored.
-    pub fn emptied(&mut self, bucket: &BucketName) -> bool {
+    /// The same for buckets that the plan knows and no mail has waited for yet: the quota of the first day.
+    #[must_use]
+    pub fn unseen_needs(&self, now: Moment) -> Vec<(BucketName, u32)> {
+        if self.is_held(now) {
+            return Vec::new();
+        }
+        let plan = &self.terms.plan;
+        let unseen = plan.lanes.iter().filter(|(bucket, _)| !self.lanes.contains_key(*bucket));
+        unseen.map(|(bucket, lane)| (bucket.clone(), lane.curve.value.quota(self.terms.first_day))).collect()
+    }
+
+    /// Whether the relay as a whole may send nothing now.
+    #[must_use]
+    pub fn is_held(&self, now: Moment) -> bool {
+        self.relay_holds(now).iter().any(|h| !matches!(h.because, Because::RelayThrottled { .. }))
+    }
+
+    /// Whether `class` may still leave a lane before the plan day ends.
+    #[must_use]
+    pub fn leaves_today(&self, bucket: &BucketName, class: Class, now: Moment) -> bool {
+        let left = now.until(self.bounds.1);
+        self.lanes.contains_key(bucket)
+            && self.explain(bucket, class, now).iter().all(|h| match h.because {
+                Because::Busy { .. } | Because::ClockWrong => true,
+                _ => h.lasts.is_some_and(|lasts| lasts < left),
+            })
+    }
+
+    /// Notes that nothing waits for a lane; returns the ledger when it changed and should be stored.
+    pub fn emptied(&mut self, bucket: &BucketName) -> Option<Ledger> {
         let share = self.terms.plan.gate.emptied;
-        let Some(lane) = self.lanes.get_mut(bucket) else { return false };
+        let lane = self.lanes.get_mut(bucket)?;
         let enough = u64::from(lane.ledger.spent) >= share.of(u64::from(lane.ledger.quota)).max(1);
         let news = enough && !lane.ledger.emptied && lane.unsent_total() == 0;
         lane.ledger.emptied |= news;
-        news
+        news.then(|| lane.ledger.clone())
     }
 
     /// Retries that a lane may still claim today while fresh mail waits.

@@ -1,0 +1,367 @@
+//! Owns what goes to the store and comes from it: looks, claims, settles, needs, plan days; and whether anything can still leave.
+//!
+//! Invariants: one look, one claim and one settle at a time; after a failed settle nothing is claimed until one succeeds; a new
+//! plan day is stored before anything is claimed from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use super::events::{EventKind, Subject};
+use super::outbox::Ready;
+use super::outcome;
+use super::relay_loop::{Composed, Done, Owner};
+use super::view::View;
+use crate::compose::{Composer, Identity, Recipient};
+use crate::core::campaign::{CampaignId, Class};
+use crate::core::lane::Held;
+use crate::core::moment::Moment;
+use crate::core::names::BucketName;
+use crate::core::schedule::{LaneWant, Rollover};
+use crate::core::units::{grouped, show_span};
+use crate::store::{Claim, ClaimOrder, LaneClaim, Outlook, Settled, Settlement, StoreError, Want};
+
+/// Settlements of one transaction.
+const SETTLE_MOST: usize = 2_000;
+/// How long nothing is claimed after the store could not be written.
+const STORE_REST: Duration = Duration::from_secs(1);
+/// A pause put in force here holds so many polls even where a look does not show it yet.
+const FRESH_POLLS: u32 = 10;
+
+impl Owner {
+    /// Begins a new plan day when it has come; what was decided is stored before anything else.
+    pub(super) async fn begin_day(&mut self, now: Moment) {
+        if !self.claiming
+            && let Some(rollover) = self.schedule.begin_day(now)
+        {
+            let pending = self.rollover.get_or_insert_default();
+            pending.verdicts.extend(rollover.verdicts);
+            pending.ledgers.extend(rollover.ledgers);
+        }
+        if self.store_rests.is_some_and(|until| now.up < until) {
+            return;
+        }
+        let Some(rollover) = self.rollover.take() else { return };
+        let Rollover { verdicts, ledgers } = rollover.clone();
+        match self.shared.parts.store.roll(&self.lease, verdicts, ledgers, now.at).await {
+            Ok(()) => {
+                for verdict in &rollover.verdicts {
+                    tracing::info!(
+                        relay = %self.settings.name, lane = %verdict.bucket, day = %verdict.day,
+                        verdict = verdict.kind.as_str(), before = verdict.before, after = verdict.after, "{}", verdict.because
+                    );
+                }
+                if !rollover.verdicts.is_empty() {
+                    self.announce();
+                }
+            }
+            Err(error) => {
+                self.rollover = Some(rollover);
+                self.store_failed(&error, now);
+            }
+        }
+    }
+
+    fn store_failed(&mut self, error: &StoreError, now: Moment) {
+        match error {
+            StoreError::LeaseLost { .. } => {
+                tracing::error!(relay = %self.settings.name, %error, "the lease is lost: nothing more leaves from here");
+                self.lost = true;
+            }
+            _ => {
+                if self.store_rests.is_none() {
+                    let (shared, text) = (self.shared.clone(), error.to_string());
+                    let subject = Subject::Relay(self.settings.name.clone());
+                    self.tasks.spawn(async move {
+                        shared.tell(EventKind::StoreUnavailable, subject, text).await;
+                        Done::Nothing
+                    });
+                }
+                self.store_rests = Some(now.up + STORE_REST);
+            }
+        }
+    }
+
+    /// Looks at orders and backlog when it is time.
+    pub(super) fn look(&mut self, now: Moment) {
+        let poll = self.shared.parts.pacing.poll;
+        if self.looking || self.looked_at.is_some_and(|at| now.up < at + poll) {
+            return;
+        }
+        self.looking = true;
+        self.looked_at = Some(now.up);
+        let store = self.shared.parts.store.clone();
+        self.tasks.spawn(async move { Done::Looked(store.outlook(now.at).await) });
+    }
+
+    pub(super) async fn looked(&mut self, result: Result<Outlook, StoreError>, now: Moment) {
+        self.looking = false;
+        let outlook = match result {
+            Ok(outlook) => outlook,
+            Err(error) => return self.store_failed(&error, now),
+        };
+        let mut view = View::of(outlook, &self.settings.name, &self.config, now.at);
+        self.schedule.keep_for_transactional(view.keeps_for_transactional);
+        for bucket in view.backlog.lanes.keys() {
+            self.schedule.see(bucket, now);
+        }
+        let fresh_for = self.shared.parts.pacing.poll * FRESH_POLLS;
+        self.fresh_pauses.retain(|(_, _, since)| now.up < *since + fresh_for);
+        for (bucket, held, _) in &self.fresh_pauses {
+            match bucket {
+                None => add_pause(&mut view.relay_held, held),
+                Some(bucket) if !view.lanes_held.iter().any(|(b, h)| b == bucket && h.cause == held.cause) => {
+                    view.lanes_held.push((bucket.clone(), held.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        self.schedule.set_pauses(view.relay_held.clone(), &view.lanes_held);
+        self.view = view;
+        self.looks = self.looks.saturating_add(1);
+        if self.looks == 1 {
+            self.announce();
+        }
+        self.note_empty_lanes(now).await;
+    }
+
+    /// A lane whose backlog ran empty after enough of its quota: the plan day counts, also after a restart.
+    async fn note_empty_lanes(&mut self, now: Moment) {
+        if self.claiming || self.rollover.is_some() {
+            return;
+        }
+        let empty: Vec<BucketName> = self.schedule.lanes().keys().filter(|b| !self.view.waits(b)).cloned().collect();
+        let changed: Vec<_> = empty.into_iter().filter_map(|bucket| self.schedule.emptied(&bucket)).collect();
+        if !changed.is_empty() {
+            self.rollover = Some(Rollover { verdicts: Vec::new(), ledgers: changed });
+            self.begin_day(now).await;
+        }
+    }
+
+    /// Says in plain words what this relay will do today.
+    fn announce(&self) {
+        let relay = &self.settings.name;
+        let (name, day) = (&self.settings.plan.name, self.schedule.today());
+        tracing::info!(%relay, plan = %name, %day, "relay {relay} follows plan {name}; plan day {day}");
+        for (bucket, lane) in self.schedule.lanes() {
+            let (ledger, hours) = (&lane.ledger, lane.hours(Class::Bulk));
+            let rate =
+                lane.plan.rate.as_ref().map_or("no rate of its own".to_owned(), |r| format!("at most {}", r.value));
+            let now = self.shared.moments.now();
+            let open = show_span(Duration::from_secs(hours.open_left(now.at).as_secs()));
+            let waiting: u64 = self.view.backlog.lanes.get(bucket).map_or(0, |p| p.iter().map(|l| l.waiting()).sum());
+            tracing::info!(
+                %relay, lane = %bucket, warmup_day = ledger.warmup_day, quota = ledger.quota, spent = ledger.spent,
+                "{bucket}: warm-up day {}, {} of {} left today, {rate}, spread {}, window open for {open} more; {} waiting",
+                ledger.warmup_day, grouped(u64::from(lane.left())), grouped(u64::from(ledger.quota)),
+                lane.plan.spread.value.as_str(), grouped(waiting)
+            );
+        }
+    }
+
+    /// Writes down what each lane can still send today, for later relays of its pools.
+    pub(super) fn write_needs(&mut self, now: Moment) {
+        let every = self.shared.parts.pacing.needs;
+        if self.looks == 0 || self.lost || self.needs_at.is_some_and(|at| now.up < at + every) {
+            return;
+        }
+        self.needs_at = Some(now.up);
+        let mut needs: BTreeMap<BucketName, u32> = self.schedule.unseen_needs(now).into_iter().collect();
+        needs.extend(self.schedule.needs(now));
+        let (store, relay) = (self.shared.parts.store.clone(), self.settings.name.clone());
+        let until = now.plus(every * 3).at;
+        let needs: Vec<_> = if self.may_send() { needs.into_iter().collect() } else { Vec::new() };
+        self.tasks.spawn(async move { Done::NeedsWritten(store.write_needs(&relay, needs, until).await) });
+    }
+
+    /// Takes messages for the next second, their quota spent in the same transaction.
+    pub(super) fn claim(&mut self, now: Moment) {
+        let rests = self.store_rests.is_some_and(|until| now.up < until);
+        // The first look after the needs were written: by then every relay of the pool has said what it can send.
+        let ready = self.looks >= 2 && self.needs_written;
+        if self.claiming || !self.may_send() || rests || !ready || self.rollover.is_some() || !self.to_settle_is_short()
+        {
+            return;
+        }
+        let wants = self.schedule.wants(&self.view.backlog, now);
+        if wants.is_empty() {
+            return;
+        }
+        self.schedule.turn();
+        self.claiming = true;
+        let order = ClaimOrder {
+            lease: self.lease.clone(),
+            now: now.at,
+            sender: self.settings.domain.clone(),
+            lanes: wants.iter().map(lane_claim).collect(),
+        };
+        let contents = self.contents(&wants);
+        let identity = Identity {
+            domain: self.settings.domain.clone(),
+            envelope_from: self.settings.envelope_from.clone(),
+            headers: self.settings.headers.clone(),
+        };
+        let shared = self.shared.clone();
+        self.tasks.spawn(async move {
+            let result = shared.parts.store.claim(order).await;
+            let result = result.map(|claimed| compose_all(&shared, claimed.claims, &contents, &identity, now));
+            Done::Claimed { at: now, wants, result }
+        });
+    }
+
+    /// Nothing new is claimed while the store lags far behind with what was sent.
+    fn to_settle_is_short(&self) -> bool {
+        self.to_settle.len() < 4 * SETTLE_MOST
+    }
+
+    fn contents(&self, wants: &[LaneWant]) -> BTreeMap<CampaignId, Result<Arc<dyn Composer>, String>> {
+        let campaigns = wants.iter().flat_map(|w| &w.wants).filter_map(|w| self.view.campaigns.get(&w.campaign));
+        campaigns.map(|c| (c.id, self.shared.composer(c.revision, &c.current.content))).collect()
+    }
+
+    pub(super) async fn claimed(&mut self, at: Moment, wants: &[LaneWant], result: Result<Composed, StoreError>) {
+        self.claiming = false;
+        let now = self.shared.moments.now();
+        let composed = match result {
+            Ok(composed) => composed,
+            Err(StoreError::Refused(why)) => {
+                // The ledger says more than this task knows: it starts again from what is stored.
+                tracing::error!(relay = %self.settings.name, %why, "the store refused a claim; the ledgers are read again");
+                self.lost = true;
+                return;
+            }
+            Err(error) => return self.store_failed(&error, now),
+        };
+        let mut got: BTreeMap<(BucketName, CampaignId), (u32, u32)> = BTreeMap::new();
+        let all = composed.ready.iter().map(|r| &r.claim).chain(composed.failed.iter().map(|(c, _)| c));
+        for claim in all {
+            let counts = got.entry((claim.r.bucket.clone(), claim.r.campaign)).or_default();
+            if claim.r.retry { counts.0 += 1 } else { counts.1 += 1 }
+        }
+        for want in wants {
+            for campaign in &want.wants {
+                let counts = got.get(&(want.bucket.clone(), campaign.campaign)).copied().unwrap_or_default();
+                self.view.took(&want.bucket, campaign.campaign, (campaign.retries, campaign.fresh), counts);
+            }
+        }
+        for ((bucket, campaign), (retries, fresh)) in got {
+            let weight = self.view.campaigns.get(&campaign).map_or(1, |c| c.current.weight);
+            let class = self.view.class(campaign);
+            self.schedule.claimed(&bucket, class, (campaign, weight, retries + fresh, retries), at);
+        }
+        for (claim, why) in composed.failed {
+            tracing::warn!(relay = %self.settings.name, message = %claim.r.message, %why, "the message could not be composed");
+            let same_day = claim.r.day == self.schedule.today();
+            let refund = same_day.then_some((claim.r.day, claim.r.claimed_at));
+            self.schedule.given_back(&claim.r.bucket, claim.r.class, claim.r.retry, refund);
+            self.to_settle.push(outcome::not_composed(&claim, why, same_day, now.at));
+        }
+        for ready in composed.ready {
+            self.outbox.push(ready);
+        }
+    }
+
+    /// Records what became of claims.
+    pub(super) fn settle(&mut self, now: Moment) {
+        let rests = self.store_rests.is_some_and(|until| now.up < until);
+        if self.settling || self.to_settle.is_empty() || (rests && self.may_send()) {
+            return;
+        }
+        self.settling = true;
+        let rest = self.to_settle.split_off(self.to_settle.len().min(SETTLE_MOST));
+        let batch = std::mem::replace(&mut self.to_settle, rest);
+        let (store, lease) = (self.shared.parts.store.clone(), self.lease.clone());
+        self.tasks.spawn(async move {
+            let result = store.settle(&lease, batch.clone()).await;
+            Done::Settled(batch, result)
+        });
+    }
+
+    pub(super) async fn settled(&mut self, batch: Vec<Settlement>, result: Result<Settled, StoreError>) {
+        self.settling = false;
+        match result {
+            Ok(settled) => {
+                if self.store_rests.take().is_some() {
+                    tracing::info!(relay = %self.settings.name, "the store can be written again");
+                }
+                if settled.stale > 0 {
+                    tracing::warn!(relay = %self.settings.name, stale = settled.stale, "settlements whose claims were gone");
+                }
+            }
+            Err(error) => {
+                let now = self.shared.moments.now();
+                let newer = std::mem::replace(&mut self.to_settle, batch);
+                self.to_settle.extend(newer);
+                self.store_failed(&error, now);
+                if !self.may_send() {
+                    // Ending: one more try after a rest, so that a short fault does not leave claims behind.
+                    self.shared.parts.clock.sleep(STORE_REST).await;
+                }
+            }
+        }
+    }
+
+    /// Whether nothing more can leave in the plan day in which this owner began.
+    pub(super) fn is_idle(&self) -> bool {
+        let now = self.shared.moments.now();
+        let quiet = self.jobs.is_empty() && self.outbox.is_empty() && self.to_settle.is_empty();
+        if !quiet || self.claiming || self.settling || self.looks < 3 || !self.needs_written {
+            return false;
+        }
+        if self.schedule.today() != self.first_day {
+            return true;
+        }
+        let leaves = |bucket: &BucketName, class| self.schedule.leaves_today(bucket, class, now);
+        let waits = self.view.backlog.lanes.iter().any(|(bucket, pools)| {
+            Class::ALL.into_iter().any(|c| pools.iter().any(|p| p.is_open_to_us(c)) && leaves(bucket, c))
+        });
+        let ends = self.schedule.day_ends();
+        let later = self.shared.due_before(ends) && self.view.later.iter().any(|b| leaves(b, Class::Bulk));
+        let starts = self.view.next_start.is_some_and(|start| start < ends);
+        !waits && !later && !starts
+    }
+}
+
+fn add_pause(held: &mut Vec<Held>, pause: &Held) {
+    if !held.iter().any(|h| h.cause == pause.cause) {
+        held.push(pause.clone());
+    }
+}
+
+fn lane_claim(want: &LaneWant) -> LaneClaim {
+    LaneClaim {
+        bucket: want.bucket.clone(),
+        day: want.day,
+        warmup_day: want.warmup_day,
+        quota: want.quota,
+        wants: want.wants.iter().map(|w| Want { campaign: w.campaign, retries: w.retries, fresh: w.fresh }).collect(),
+    }
+}
+
+/// Makes the messages: late, from the revision in force.
+fn compose_all(
+    shared: &Shared,
+    claims: Vec<Claim>,
+    composers: &BTreeMap<CampaignId, Result<Arc<dyn Composer>, String>>,
+    identity: &Identity,
+    now: Moment,
+) -> Composed {
+    let mut composed = Composed::default();
+    for claim in claims {
+        let made = match composers.get(&claim.r.campaign) {
+            Some(Ok(composer)) => {
+                let recipient =
+                    Recipient { message: claim.r.message, address: &claim.address, columns: &claim.columns };
+                composer.compose(recipient, identity, shared.parts.clock.now()).map_err(|e| e.to_string())
+            }
+            Some(Err(why)) => Err(why.clone()),
+            None => Err("its campaign is not known".to_owned()),
+        };
+        match made {
+            Ok(mail) => composed.ready.push(Ready { claim, mail, since: now.up }),
+            Err(why) => composed.failed.push((claim, why)),
+        }
+    }
+    composed
+}

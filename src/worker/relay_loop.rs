@@ -1,0 +1,384 @@
+//! THE PATH for one relay: look, decide, claim, compose, release, hand over, settle.
+//!
+//! Invariants: one task owns the relay with all its lanes, so its limits are plain numbers; nothing here waits for a network or
+//! the store: what takes time runs beside the loop and comes back as `Done`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+
+use super::Shared;
+use super::events::{EventKind, Subject};
+use super::outbox::{Connections, Open, Outbox, Ready};
+use super::view::View;
+use crate::config::{Config, RelaySettings};
+use crate::core::lane::Held;
+use crate::core::moment::{ClockWatch, Moment, Trust};
+use crate::core::names::BucketName;
+use crate::core::reply::Delivery;
+use crate::core::retry::RetryTerms;
+use crate::core::schedule::{LaneWant, Rollover, Schedule, Terms};
+use crate::relay::{Connection, Relay};
+use crate::store::{Claim, Lease, Outlook, PauseCause, PlanRevision, Scope, Settled, Settlement, StoreError};
+
+/// How often a lease that another worker holds is asked for again.
+const LEASE_RETRY: Duration = Duration::from_secs(5);
+
+/// The task of one relay.
+pub(crate) struct RelayTask {
+    shared: Arc<Shared>,
+    relay: Arc<dyn Relay>,
+    settings: watch::Receiver<Arc<RelaySettings>>,
+    config: watch::Receiver<Arc<Config>>,
+    stop: watch::Receiver<bool>,
+    idle: watch::Sender<bool>,
+}
+
+/// What came back from beside the loop.
+pub(super) enum Done {
+    Looked(Result<Outlook, StoreError>),
+    Claimed { at: Moment, wants: Vec<LaneWant>, result: Result<Composed, StoreError> },
+    Settled(Vec<Settlement>, Result<Settled, StoreError>),
+    Delivered(Open, Delivery),
+    Opened(Result<Box<dyn Connection>, Delivery>),
+    NeedsWritten(Result<(), StoreError>),
+    Nothing,
+}
+
+/// Claims with their messages.
+#[derive(Default)]
+pub(super) struct Composed {
+    pub(super) ready: Vec<Ready>,
+    pub(super) failed: Vec<(Claim, String)>,
+}
+
+/// A message on its way.
+pub(super) struct Job {
+    pub(super) claim: Claim,
+    pub(super) released_at: Timestamp,
+    pub(super) messages_before: u32,
+}
+
+/// A relay that is ours.
+pub(super) struct Owner {
+    pub(super) shared: Arc<Shared>,
+    pub(super) relay: Arc<dyn Relay>,
+    pub(super) settings: Arc<RelaySettings>,
+    pub(super) config: Arc<Config>,
+    pub(super) lease: Lease,
+    pub(super) schedule: Schedule,
+    pub(super) terms: RetryTerms,
+    pub(super) view: View,
+    pub(super) outbox: Outbox,
+    pub(super) connections: Connections,
+    pub(super) tasks: JoinSet<Done>,
+    pub(super) jobs: HashMap<Id, Job>,
+    pub(super) to_settle: Vec<Settlement>,
+    pub(super) settling: bool,
+    pub(super) claiming: bool,
+    pub(super) looking: bool,
+    pub(super) looks: u32,
+    pub(super) looked_at: Option<Duration>,
+    pub(super) needs_at: Option<Duration>,
+    pub(super) needs_written: bool,
+    pub(super) rollover: Option<Rollover>,
+    /// No new claim before this time since boot: the store could not be written.
+    pub(super) store_rests: Option<Duration>,
+    /// Pauses put in force here that a look may not have seen yet: bucket, pause, time since boot.
+    pub(super) fresh_pauses: Vec<(Option<BucketName>, Held, Duration)>,
+    pub(super) first_day: Date,
+    pub(super) lost: bool,
+    draining: Option<Duration>,
+    clock_watch: ClockWatch,
+    clock_trusted: bool,
+}
+
+/// What the core decides on, from the settings.
+fn terms_of(settings: &RelaySettings, ahead: Duration) -> Terms {
+    Terms { ahead, ..settings.terms() }
+}
+
+impl RelayTask {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        relay: Arc<dyn Relay>,
+        settings: watch::Receiver<Arc<RelaySettings>>,
+        config: watch::Receiver<Arc<Config>>,
+        stop: watch::Receiver<bool>,
+        idle: watch::Sender<bool>,
+    ) -> Self {
+        Self { shared, relay, settings, config, stop, idle }
+    }
+
+    /// Owns the relay whenever nobody else does, until told to stop.
+    pub(crate) async fn run(mut self) {
+        let mut said = String::new();
+        while !*self.stop.borrow() {
+            match self.acquire().await {
+                Ok(mut owner) => {
+                    said.clear();
+                    self.own(&mut owner).await;
+                    if let Err(error) = self.shared.parts.store.release(&owner.lease).await {
+                        tracing::warn!(relay = %owner.lease.relay, %error, "the lease could not be given back");
+                    }
+                }
+                Err(error) => {
+                    if error.to_string() != said {
+                        said = error.to_string();
+                        tracing::warn!(%error, "waiting for the relay");
+                    }
+                    // Another worker's relay: this one has nothing to do with it today.
+                    self.idle.send_replace(matches!(error, StoreError::LeaseLost { .. }));
+                    let clock = self.shared.parts.clock.clone();
+                    tokio::select! {
+                        () = clock.sleep(LEASE_RETRY) => {}
+                        _ = self.stop.changed() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn acquire(&mut self) -> Result<Owner, StoreError> {
+        let settings = self.settings.borrow_and_update().clone();
+        let (store, parts) = (&self.shared.parts.store, &self.shared.parts);
+        let now = self.shared.moments.now();
+        let retry_at = now.at.checked_add(settings.retry.uncertain).unwrap_or(Timestamp::MAX);
+        let terms = super::outcome::retry_terms(&settings);
+        let (lease, recovered) = store.acquire(&settings.name, &parts.owner, retry_at, terms.park, now.at).await?;
+        if recovered.retried + recovered.parked > 0 {
+            let text = format!(
+                "the last owner of {} ended with messages in the air: {} wait to be tried once more, {} are parked for the operator",
+                settings.name, recovered.retried, recovered.parked
+            );
+            self.shared.tell(EventKind::Uncertain, Subject::Relay(settings.name.clone()), text).await;
+        }
+        let plan = PlanRevision {
+            name: settings.plan.name.clone(),
+            text: settings.plan.text.to_string(),
+            by: parts.owner.clone(),
+        };
+        if store.record_plan(&settings.name, plan, now.at).await? {
+            tracing::info!(relay = %settings.name, plan = %settings.plan.name, "a new revision of the plan is in force");
+        }
+        let memory = store.memory(&lease, now.at).await?;
+        let blocks: Vec<(BucketName, Timestamp)> = memory
+            .pauses
+            .iter()
+            .filter(|p| p.cause == PauseCause::Block)
+            .filter_map(|p| match &p.scope {
+                Scope::Lane(lane) => Some((lane.bucket.clone(), p.since)),
+                Scope::All | Scope::Relay(_) => None,
+            })
+            .collect();
+        let core_terms = terms_of(&settings, parts.pacing.ahead);
+        let (schedule, rollover) = Schedule::open(core_terms, memory.ledgers, &memory.cells, &blocks, now);
+        Ok(Owner {
+            shared: self.shared.clone(),
+            relay: self.relay.clone(),
+            config: self.config.borrow().clone(),
+            settings,
+            lease,
+            first_day: schedule.today(),
+            schedule,
+            terms,
+            view: View::default(),
+            outbox: Outbox::default(),
+            connections: Connections::default(),
+            tasks: JoinSet::new(),
+            jobs: HashMap::new(),
+            to_settle: Vec::new(),
+            settling: false,
+            claiming: false,
+            looking: false,
+            looks: 0,
+            looked_at: None,
+            needs_at: None,
+            needs_written: false,
+            rollover: (rollover != Rollover::default()).then_some(rollover),
+            store_rests: None,
+            fresh_pauses: Vec::new(),
+            lost: false,
+            draining: None,
+            clock_watch: ClockWatch::default(),
+            clock_trusted: true,
+        })
+    }
+
+    async fn own(&mut self, owner: &mut Owner) {
+        let clock = self.shared.parts.clock.clone();
+        loop {
+            if self.settings.has_changed().unwrap_or(false) {
+                let settings = self.settings.borrow_and_update().clone();
+                let config = self.config.borrow().clone();
+                self.reload(owner, settings, config).await;
+            }
+            if *self.stop.borrow() {
+                owner.drain();
+            }
+            let wake = owner.turn().await;
+            self.idle.send_if_modified(|idle| std::mem::replace(idle, owner.is_idle()) != owner.is_idle());
+            if owner.is_done() {
+                break;
+            }
+            tokio::select! {
+                Some(done) = owner.tasks.join_next_with_id() => {
+                    owner.handle(done).await;
+                    while let Some(done) = owner.tasks.try_join_next_with_id() {
+                        owner.handle(done).await;
+                    }
+                }
+                () = clock.sleep(wake) => {}
+                _ = self.stop.changed() => {}
+                _ = self.settings.changed() => {}
+            }
+        }
+        owner.close_all().await;
+    }
+
+    /// Puts changed settings in force; a login or a certificate that was mended is tried at once.
+    async fn reload(&mut self, owner: &mut Owner, settings: Arc<RelaySettings>, config: Arc<Config>) {
+        match (self.shared.parts.relays)(&settings) {
+            Ok(relay) => {
+                self.relay = relay.clone();
+                owner.relay = relay;
+            }
+            Err(why) => {
+                tracing::error!(relay = %settings.name, %why, "the relay's new settings cannot be used; the old ones stay");
+                return;
+            }
+        }
+        let now = self.shared.moments.now();
+        owner.schedule.apply(terms_of(&settings, self.shared.parts.pacing.ahead), now);
+        owner.terms = super::outcome::retry_terms(&settings);
+        owner.close_idle();
+        owner.fresh_pauses.retain(|(bucket, _, _)| bucket.is_some());
+        let scope = Scope::Relay(settings.name.clone());
+        let store = &self.shared.parts.store;
+        for cause in [PauseCause::Fault, PauseCause::Throttle] {
+            if let Err(error) = store.resume(&scope, Some(cause)).await {
+                tracing::warn!(%error, "the relay's pause could not be lifted");
+            }
+        }
+        let plan = PlanRevision {
+            name: settings.plan.name.clone(),
+            text: settings.plan.text.to_string(),
+            by: self.shared.parts.owner.clone(),
+        };
+        if let Err(error) = store.record_plan(&settings.name, plan, now.at).await {
+            tracing::warn!(%error, "the plan's revision could not be recorded");
+        }
+        (owner.settings, owner.config) = (settings, config);
+        owner.looked_at = None;
+    }
+}
+
+impl Owner {
+    /// One turn: everything that can be done now. Says how long until the next one at the latest.
+    async fn turn(&mut self) -> Duration {
+        let now = self.observe().await;
+        self.begin_day(now).await;
+        self.look(now);
+        self.write_needs(now);
+        self.give_back(now);
+        let wake = self.release(now);
+        self.open_connections(now);
+        self.claim(now);
+        self.settle(now);
+        let poll = self.shared.parts.pacing.poll;
+        wake.clamp(Duration::from_micros(500), poll)
+    }
+
+    /// Reads the clocks and says whether they can be believed.
+    async fn observe(&mut self) -> Moment {
+        let seen = self.shared.moments.now();
+        let (now, trusted) = match self.clock_watch.observe(seen) {
+            Trust::Yes(now) => (now, true),
+            Trust::No { .. } => (seen, false),
+        };
+        if self.clock_trusted && !trusted {
+            let text = "the time of day jumped: nothing leaves until it has agreed with the time since boot for 60 s";
+            let subject = Subject::Relay(self.settings.name.clone());
+            self.shared.tell(EventKind::ClockJumped, subject, text.to_owned()).await;
+        }
+        self.clock_trusted = trusted;
+        self.schedule.trust(trusted && !self.shared.disk_low.load(Ordering::Relaxed));
+        now
+    }
+
+    /// Nothing new leaves any more; what is in the air is waited for.
+    pub(super) fn drain(&mut self) {
+        if self.draining.is_none() {
+            let bound = self.shared.parts.clock.elapsed() + self.config.worker.drain;
+            self.draining = Some(bound);
+            tracing::info!(relay = %self.settings.name, in_the_air = self.jobs.len(), "draining");
+        }
+    }
+
+    /// Whether new mail may be claimed and released.
+    pub(super) fn may_send(&self) -> bool {
+        self.draining.is_none() && !self.lost
+    }
+
+    fn is_done(&mut self) -> bool {
+        if self.may_send() {
+            return false;
+        }
+        if let Some(bound) = self.draining
+            && self.shared.parts.clock.elapsed() >= bound
+            && !self.jobs.is_empty()
+        {
+            tracing::warn!(relay = %self.settings.name, messages = self.jobs.len(), "the bound of the drain is over: what is in the air is uncertain");
+            self.tasks.abort_all();
+            self.jobs.clear();
+            return true;
+        }
+        let quiet = self.jobs.is_empty() && self.outbox.is_empty() && !self.claiming && !self.settling;
+        // A store that cannot be written must not hold the end up for ever: what it still calls claimed is found uncertain.
+        let over = self.draining.is_some_and(|bound| self.shared.parts.clock.elapsed() >= bound);
+        (quiet && self.to_settle.is_empty()) || (over && self.jobs.is_empty())
+    }
+
+    /// Takes what came back from beside the loop.
+    async fn handle(&mut self, done: Result<(Id, Done), JoinError>) {
+        let now = self.shared.moments.now();
+        match done {
+            Ok((_, Done::Looked(result))) => self.looked(result, now).await,
+            Ok((_, Done::Claimed { at, wants, result })) => self.claimed(at, &wants, result).await,
+            Ok((_, Done::Settled(batch, result))) => self.settled(batch, result).await,
+            Ok((id, Done::Delivered(open, delivery))) => {
+                if let Some(job) = self.jobs.remove(&id) {
+                    self.delivered(job, Some(open), delivery, now);
+                }
+            }
+            Ok((_, Done::Opened(result))) => self.opened(result, now),
+            Ok((_, Done::NeedsWritten(result))) => {
+                self.needs_written = result.is_ok();
+                if let Err(error) = result {
+                    tracing::debug!(%error, "needs could not be written");
+                }
+            }
+            Ok((_, Done::Nothing)) => {}
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => {
+                tracing::error!(relay = %self.settings.name, %error, "a task broke down");
+                if let Some(job) = self.jobs.remove(&error.id()) {
+                    self.delivered(job, None, super::outcome::broken_down(), now);
+                }
+            }
+        }
+    }
+
+    async fn close_all(&mut self) {
+        let closing = self.connections.expired(Duration::ZERO, Duration::ZERO, true);
+        for open in closing {
+            open.connection.close().await;
+        }
+    }
+}
