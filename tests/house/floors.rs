@@ -28,7 +28,7 @@ fn floor_of(path: &[String]) -> Option<Floor> {
 const CORE_CRATES: [&str; 6] = ["std", "serde", "thiserror", "jiff", "governor", "core"];
 
 /// What pure code may not name at all.
-const CORE_BANS: [&str; 17] = [
+const CORE_BANS: [&str; 16] = [
     "tokio",
     "fs",
     "net",
@@ -36,7 +36,6 @@ const CORE_BANS: [&str; 17] = [
     "lettre",
     "tracing",
     "getrandom",
-    "Instant",
     "SystemTime",
     "HashSet",
     "async",
@@ -82,6 +81,11 @@ pub(crate) fn problems(source: &Source) -> Vec<String> {
             say(line, format!("the application names the adapter {path}; it sees the traits only"));
         } else if target == Floor::Adapters && floor == Floor::Adapters && !path.starts_with(&here[..2].join("::")) {
             say(line, format!("one adapter uses another: {path}"));
+        }
+    }
+    for (at, _) in source.code.match_indices("Instant::now").chain(source.code.match_indices("time::Instant")) {
+        if floor == Floor::Core {
+            say(source.line_of(at), "core reads a clock".to_owned());
         }
     }
     for ban in bans(floor, source) {

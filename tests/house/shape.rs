@@ -161,6 +161,20 @@ fn nothing_public_points_at_somebodys_own_machine() {
 }
 
 #[test]
+fn every_shipped_file_is_built_in() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
+    let sources = crate::source::all();
+    let texts: Vec<&str> = sources.iter().flat_map(|s| s.texts.iter().map(|(_, text)| text.as_str())).collect();
+    let files = files_below(&root, "yaml");
+    assert!(files.len() >= 5, "plans/ was not found");
+    let missing = |file: &std::path::PathBuf| {
+        let name = format!("plans/{}", file.strip_prefix(&root).unwrap().display());
+        (!texts.iter().any(|text| text.ends_with(&name))).then(|| format!("{name} is not built into the program"))
+    };
+    none(files.iter().filter_map(missing).collect());
+}
+
+#[test]
 fn what_breaks_a_rule_of_shape_is_found() {
     let long_function = format!("//! Owns.\nfn f() {{\n{}}}\n", "    let a = '{'; // }\n".repeat(70));
     let long_file = format!("//! Owns.\n{}", "const A: u8 = 1;\n".repeat(600));
