@@ -5,6 +5,7 @@ pub mod clock;
 pub mod compose;
 pub mod config;
 pub mod core;
+pub mod intake;
 pub mod relay;
 pub mod report;
 pub mod sim;

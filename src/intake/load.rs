@@ -1,0 +1,140 @@
+//! Owns the second pass: the rows that the survey took go into the store, in batches of about 20 ms.
+//!
+//! Invariants: running it again adds nothing twice (the store knows every key); while a worker lives it gives away as much
+//! time as it takes; the campaign begins only when its whole list is in.
+
+use std::time::Duration;
+
+use super::clean::{clean, columns_json};
+use super::rows::List;
+use super::survey::Survey;
+use super::{Progress, Refused};
+use crate::clock::Clock;
+use crate::core::campaign::CampaignId;
+use crate::core::plan::Groups;
+use crate::store::{Enqueued, NewMessage, Store, StoreError};
+
+/// How long one transaction may take.
+const BATCH_TIME: Duration = Duration::from_millis(20);
+/// Rows of the first batch.
+const BATCH_FIRST: usize = 2_000;
+const BATCH_LEAST: usize = 100;
+const BATCH_MOST: usize = 20_000;
+/// Batches between two looks for a living worker.
+const LOOK: u64 = 25;
+
+/// Where the rows go.
+pub(super) struct Target {
+    pub(super) campaign: CampaignId,
+    pub(super) load: i64,
+    pub(super) prune: bool,
+}
+
+/// Loads what the survey took; how many messages became what, and how many were pruned.
+///
+/// # Errors
+/// The list changed since the survey, or the store refused; what is loaded stays, and the same submission goes on from there.
+pub(super) async fn load(
+    list: &List,
+    survey: &Survey,
+    groups: &Groups,
+    target: &Target,
+    store: &dyn Store,
+    clock: &dyn Clock,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Enqueued, u64), Refused> {
+    let changed =
+        || Refused::Problems(vec!["the list was changed while it was read; submit again to go on".to_owned()]);
+    if !list.is_unchanged() {
+        return Err(changed());
+    }
+    let mut loader =
+        Loader { target, store, clock, size: BATCH_FIRST, batches: 0, worker_lives: false, done: Enqueued::default() };
+    let mut rows = list.rows().map_err(|e| Refused::Problems(vec![e]))?;
+    let mut batch: Vec<NewMessage> = Vec::with_capacity(BATCH_FIRST);
+    let (mut at, mut taken) = (0_u64, 0_u64);
+    while let Some((_, record)) = rows.next_row().map_err(|e| Refused::Problems(vec![e]))? {
+        at += 1;
+        if !survey.taken.contains(at - 1) {
+            continue;
+        }
+        let Some(Ok(row)) = clean(record, &list.header, groups) else { return Err(changed()) };
+        taken += 1;
+        batch.push(NewMessage {
+            address: row.address.to_string(),
+            key: row.address.key(),
+            bucket: row.group.bucket.clone(),
+            score: row.score,
+            columns: columns_json(record, &list.header, &row.address),
+            refused: row.dead,
+        });
+        if batch.len() >= loader.size {
+            loader.enqueue(std::mem::take(&mut batch)).await?;
+            progress(Progress::Loading { rows: taken, of: survey.recipients });
+        }
+    }
+    if taken != survey.recipients || !list.is_unchanged() {
+        return Err(changed());
+    }
+    if !batch.is_empty() {
+        loader.enqueue(batch).await?;
+    }
+    progress(Progress::Loading { rows: taken, of: survey.recipients });
+    let pruned = store.finish_intake(target.campaign, target.load, target.prune, clock.now()).await?;
+    Ok((loader.done, pruned))
+}
+
+struct Loader<'a> {
+    target: &'a Target,
+    store: &'a dyn Store,
+    clock: &'a dyn Clock,
+    size: usize,
+    batches: u64,
+    worker_lives: bool,
+    done: Enqueued,
+}
+
+impl Loader<'_> {
+    async fn enqueue(&mut self, batch: Vec<NewMessage>) -> Result<(), StoreError> {
+        if self.batches.is_multiple_of(LOOK) {
+            self.worker_lives = self.store.owners().await?.iter().any(|owner| owner.alive);
+        }
+        self.batches += 1;
+        let rows = batch.len();
+        let began = self.clock.elapsed();
+        let target = self.target;
+        let now = self.clock.now();
+        let done = self.store.enqueue(target.campaign, batch, target.load, target.prune, now).await?;
+        let took = self.clock.elapsed().saturating_sub(began);
+        self.done.added += done.added;
+        self.done.updated += done.updated;
+        self.done.known += done.known;
+        self.done.suppressed += done.suppressed;
+        self.size = next_size(rows, took);
+        if self.worker_lives {
+            self.clock.sleep(took).await;
+        }
+        Ok(())
+    }
+}
+
+/// As many rows as would have taken [`BATCH_TIME`], at most twice as many as before.
+fn next_size(rows: usize, took: Duration) -> usize {
+    let fits = (rows as u128 * BATCH_TIME.as_nanos() / took.as_nanos().max(1)).min(2 * rows as u128);
+    usize::try_from(fits).unwrap_or(BATCH_MOST).clamp(BATCH_LEAST, BATCH_MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_follows_the_time_the_last_one_took() {
+        let ms = Duration::from_millis;
+        assert_eq!(next_size(2_000, ms(40)), 1_000);
+        assert_eq!(next_size(2_000, ms(1)), 4_000);
+        assert_eq!(next_size(2_000, Duration::ZERO), 4_000);
+        assert_eq!(next_size(20_000, ms(1)), BATCH_MOST);
+        assert_eq!(next_size(100, ms(5_000)), BATCH_LEAST);
+    }
+}
