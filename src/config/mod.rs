@@ -3,12 +3,14 @@
 //! Invariants: every problem of a file is reported at once with file, line, column, what was expected and what came; unknown and
 //! duplicate keys are refused; a value that is in force has a source; a secret is never in YAML, `Debug` or output.
 
+pub mod config_file;
 pub mod curves;
 pub mod fields;
 pub mod groups_file;
 pub mod plan_file;
 pub mod problem;
 mod replies_file;
+mod secret;
 pub mod settings;
 pub mod shipped;
 pub mod tree;

@@ -87,7 +87,7 @@ fn written(problems: &Problems, root: &Node, groups: &Groups) -> Option<WrittenP
     Some(WrittenPlan { name: name?, timezone: timezone?, day_starts: day_starts?, gate, defaults, entries: entries? })
 }
 
-fn timezone(fields: &Fields<'_>) -> Option<TimeZone> {
+pub(super) fn timezone(fields: &Fields<'_>) -> Option<TimeZone> {
     fields.read("timezone", |problems, node| {
         let name = problems.text(node, "a time zone such as Asia/Tokyo")?;
         let found = TimeZone::get(name).ok();

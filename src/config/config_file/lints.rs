@@ -1,0 +1,88 @@
+//! Owns the lints of a configuration: what can be used as written and is probably not what was meant.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::Written;
+use crate::config::fields::Fields;
+use crate::config::problem::{Problem, Problems, Span};
+use crate::config::settings::{Config, RelaySettings};
+
+/// Everything that can be said without knowing the date.
+pub(super) fn all(problems: &Problems, top: &Fields<'_>, config: &Config, written: &Written) {
+    let relays = top.map("relays", "relays by name");
+    let key = |name: &str| relays.and_then(|map| map.entry(name)).map_or(top.span, |entry| entry.key_span);
+    unused(problems, config, &key);
+    twins(problems, config, &key);
+    for relay in config.relays.values().filter(|relay| relay.envelope_from.is_none()) {
+        let message = format!("{}: without envelope_from its bounces cannot be matched to messages", relay.name);
+        let help = format!("envelope_from: \"bounce+{{token}}@{}\"", relay.domain);
+        problems.lint(key(relay.name.as_str()), message, help);
+    }
+    for relay in config.relays.values() {
+        slower_than_asked(problems, relay, written);
+    }
+}
+
+fn unused(problems: &Problems, config: &Config, key: &dyn Fn(&str) -> Span) {
+    for name in config.relays.keys().filter(|name| !config.pools.values().flatten().any(|used| used == *name)) {
+        problems.lint(
+            key(name.as_str()),
+            format!("no pool uses the relay {name}"),
+            "add it to a pool, or take it away",
+        );
+    }
+}
+
+/// Two relays are two sending identities: something must tell them apart at the server.
+fn twins(problems: &Problems, config: &Config, key: &dyn Fn(&str) -> Span) {
+    let identity = |relay: &RelaySettings| {
+        let user = relay.auth.as_ref().map(|login| login.user.clone());
+        (relay.host.clone(), relay.port, user, relay.headers.clone(), relay.envelope_from.clone(), relay.source_address)
+    };
+    let mut seen = BTreeMap::new();
+    for relay in config.relays.values() {
+        if let Some(first) = seen.insert(identity(relay), &relay.name) {
+            let message = format!("nothing tells the relays {first} and {} apart at {}", relay.name, relay.host);
+            let lint = Problem::at(problems.file(), key(relay.name.as_str()), message)
+                .also(key(first.as_str()), "the other one")
+                .help("give each its user, a header, envelope_from or source_address; else both warm one identity")
+                .lint();
+            problems.push(lint);
+        }
+    }
+}
+
+/// An hourly or daily cap that the account's rate could never reach is a slip of the pen.
+fn slower_than_asked(problems: &Problems, relay: &RelaySettings, written: &Written) {
+    let Some(rate) = relay.limits.rate else { return };
+    for (cap, seconds, word) in
+        [(relay.limits.per_hour, 3_600.0, "per_hour"), (relay.limits.per_day, 86_400.0, "per_day")]
+    {
+        let Some(cap) = cap else { continue };
+        let most = rate.per_second() * seconds;
+        if most * 2.0 < f64::from(cap.get()) {
+            let at = written.place(&relay.name, &format!("limits.{word}")).unwrap_or_default();
+            let message = format!("{}: the rate {rate} never comes to half of {word}", relay.name);
+            problems.lint(at, message, "is a digit missing in one of them?");
+        }
+    }
+}
+
+/// Relays whose `started` lies before `today` (a date per zone): their warm-up still begins with the first handover.
+#[must_use]
+pub fn past_starts(config: &Config, written: &Written, today: impl Fn(&TimeZone) -> Date) -> Vec<Problem> {
+    let relays = config.relays.values().filter_map(|relay| {
+        let started = relay.warmup.started.filter(|date| *date < today(&relay.plan.timezone))?;
+        let at = written.place(&relay.name, "warmup.started")?;
+        let message = format!(
+            "{}: {started} is past; warm-up day {} begins with the first handover all the same",
+            relay.name, relay.warmup.day
+        );
+        let help = "`day: N` declares history; an IP that sent before may begin later in its curve";
+        Some(Problem::at(&written.file, at, message).help(help).lint())
+    });
+    relays.collect()
+}

@@ -1,0 +1,162 @@
+//! Tests of the configuration file: what is read, and that it is a pure function of files and environment.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::civil::Date;
+use secrecy::ExposeSecret as _;
+
+use super::*;
+use crate::config::settings::{Answers, TlsMode, Uncertain};
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hikagen.yaml")
+}
+
+/// A folder with a configuration and a plan.
+fn folder(config: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(example().with_file_name("plan.yaml"), folder.path().join("plan.yaml")).unwrap();
+    let path = folder.path().join("hikagen.yaml");
+    fs::write(&path, config).unwrap();
+    (folder, path)
+}
+
+fn relay(settings: &str) -> String {
+    format!(
+        "store: h.db\ntimezone: Asia/Tokyo\nrelays:\n  a:\n    host: 127.0.0.1\n    port: 2525\n    tls: none\n    \
+         domain: m.example.jp\n    plan: plan.yaml\n    envelope_from: \"b+{{token}}@m.example.jp\"\n{settings}\n\
+         pools: {{ news: [a] }}\n"
+    )
+}
+
+fn read(config: &str, env: &[(&str, &str)]) -> Read<Config> {
+    let (_folder, path) = folder(config);
+    let lookup = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    load_with(&path, &lookup).0
+}
+
+fn shown(read: &Read<Config>) -> String {
+    read.problems.iter().map(|p| p.render(false)).collect()
+}
+
+#[test]
+fn the_example_works_as_written() {
+    let (read, written) = load_with(&example(), &|_| None);
+    let config = read.value.as_ref().unwrap_or_else(|| panic!("{}", shown(&read)));
+    assert_eq!(config.relays.len(), 2);
+    let new = &config.relays[&RelayName::new("tokyo-new").unwrap()];
+    assert_eq!((new.host.as_str(), new.port, new.tls), ("127.0.0.1", 2525, TlsMode::None));
+    assert_eq!(new.limits.rate.map(|r| r.to_string()).as_deref(), Some("1_200/min"));
+    assert_eq!(new.limits.per_day.map(|n| n.get()), Some(200_000));
+    assert_eq!(new.headers, [("X-Pool".to_owned(), "new".to_owned())]);
+    assert_eq!(new.envelope_from.as_deref(), Some("bounce+{token}@m.example.jp"));
+    assert_eq!((new.plan.name.as_str(), new.warmup.day, new.answers), ("spring", 1, Answers::Own));
+    let warm = &config.relays[&RelayName::new("tokyo-warm").unwrap()];
+    assert_eq!((warm.plan.name.as_str(), warm.plan_source.as_str()), ("steady", "steady"));
+    let pool: Vec<_> = config.pools[&PoolName::new("news").unwrap()].iter().map(ToString::to_string).collect();
+    assert_eq!(pool, ["tokyo-new", "tokyo-warm"]);
+    assert_eq!(config.store, example().with_file_name("hikagen.db"));
+    let place = written.unwrap().place(&new.name, "limits.rate").unwrap();
+    assert!(fs::read_to_string(example()).unwrap().lines().nth(place.line - 1).unwrap().contains("rate: 1200/min"));
+    assert!(read.problems.iter().any(|p| p.message.starts_with("tokyo-warm: without envelope_from")));
+}
+
+#[test]
+fn every_setting_of_a_relay_is_read() {
+    let settings = "    hello: mail.example.jp\n    auth: { user: apikey, password: { env: PW } }\n    answers: carrier\n    \
+        source_address: 127.0.0.2\n    pipelining: off\n    uncertain: park\n    \
+        timeouts: { connect: 1s, command: 2s, data: 3s, end_of_data: 4s }\n    retry: { after: [1m, 1h] }\n    \
+        warmup: { day: 5, started: 2026-11-20 }\n    limits: { burst: 3, connection_age: 90s }\n\
+        retry: { lifetime: 12h, uncertain: 20m }\nworker: { drain: 10s, disk_floor: 1GiB, log: json }\n\
+        on_event: [/usr/local/bin/notify, \"the team\"]\nsigning_key: { env: KEY }\n";
+    let read = read(&relay(settings), &[("PW", "s3cret"), ("KEY", "k")]);
+    let config = read.value.as_ref().unwrap_or_else(|| panic!("{}", shown(&read)));
+    let a = config.relays.values().next().unwrap();
+    let login = a.auth.as_ref().unwrap();
+    assert_eq!((login.user.as_str(), login.password.text.expose_secret()), ("apikey", "s3cret"));
+    assert!(!format!("{config:?}").contains("s3cret"));
+    assert_eq!((a.answers, a.uncertain, a.pipelining), (Answers::Carrier, Uncertain::Park, false));
+    assert_eq!(a.timeouts.end_of_data, Duration::from_secs(4));
+    assert_eq!(a.retry.after, [Duration::from_secs(60), Duration::from_secs(3_600)]);
+    assert_eq!((a.retry.lifetime, a.retry.uncertain), (Duration::from_secs(43_200), Duration::from_secs(1_200)));
+    assert_eq!((a.warmup.day, a.warmup.started.unwrap().to_string().as_str()), (5, "2026-11-20"));
+    assert_eq!(a.limits.connection_age, Some(Duration::from_secs(90)));
+    assert_eq!((config.worker.disk_floor, config.worker.log), (1 << 30, LogFormat::Json));
+    assert_eq!(
+        config.worker.on_event.as_deref(),
+        Some(&["/usr/local/bin/notify".to_owned(), "the team".to_owned()][..])
+    );
+    assert_eq!(config.signing_key.as_ref().unwrap().place, "env KEY");
+}
+
+#[test]
+fn a_secret_in_a_file_is_one_line_and_no_affair_of_anybody_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (folder, path) = folder(&relay("    auth: { user: u, password: { file: pw } }\n"));
+    let pw = folder.path().join("pw");
+    let (write, read) = (|text: &str| fs::write(&pw, text).unwrap(), || load_with(&path, &|_| None).0);
+    assert!(shown(&read()).contains("cannot read"));
+    write("s3cret\n");
+    fs::set_permissions(&pw, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = read().value.unwrap();
+    let password = &config.relays.values().next().unwrap().auth.as_ref().unwrap().password;
+    assert_eq!(password.text.expose_secret(), "s3cret");
+    fs::set_permissions(&pw, fs::Permissions::from_mode(0o644)).unwrap();
+    let open = read();
+    assert!(open.value.is_some() && shown(&open).contains("anybody on this machine may read"));
+    fs::set_permissions(&pw, fs::Permissions::from_mode(0o602)).unwrap();
+    assert!(read().value.is_none());
+    fs::set_permissions(&pw, fs::Permissions::from_mode(0o600)).unwrap();
+    for broken in ["", "a\nb\n", "a\u{0}b"] {
+        write(broken);
+        assert!(read().value.is_none(), "{broken:?}");
+    }
+}
+
+#[test]
+fn a_password_in_clear_is_refused_and_not_repeated() {
+    for settings in
+        ["    auth: { user: u, password: S3cret }\n", "    auth:\n      user: u\n      password: S3cret # S3cret\n"]
+    {
+        let read = read(&relay(settings), &[]);
+        let shown = shown(&read);
+        assert!(shown.contains("a password is not written in clear here") && !shown.contains("S3cret"), "{shown}");
+    }
+}
+
+#[test]
+fn plans_and_groups_of_ones_own_are_read_beside_the_configuration() {
+    let (dir, path) = folder(&relay("groups: [builtin, mine.yaml]\n"));
+    fs::write(dir.path().join("mine.yaml"), "groups: { shop: { domains: [shop.example] } }\n").unwrap();
+    let read = load_with(&path, &|_| None).0;
+    let config = read.value.as_ref().unwrap_or_else(|| panic!("{}", shown(&read)));
+    assert_eq!(config.groups.route("shop.example").group.name.as_str(), "shop");
+    assert_eq!(config.groups.iter().count(), 25);
+    let bad = relay("groups: [builtin, mine.yaml]\n");
+    fs::write(&path, bad.replace("port: 2525", "port: 0")).unwrap();
+    fs::write(dir.path().join("mine.yaml"), "groups: { shop: { domain: [shop.example] } }\n").unwrap();
+    let read = load_with(&path, &|_| None).0;
+    assert!(shown(&read).contains("mine.yaml:1:") && shown(&read).contains("expected a port"), "{}", shown(&read));
+}
+
+#[test]
+fn a_date_that_is_past_is_pointed_out() {
+    let (_dir, path) = folder(&relay("    warmup: { started: 2026-11-20 }\n"));
+    let (read, written) = load_with(&path, &|_| None);
+    let (config, written) = (read.value.unwrap(), written.unwrap());
+    let lints = |day: i8| past_starts(&config, &written, |_| Date::constant(2026, 11, day)).len();
+    assert_eq!((lints(20), lints(21)), (0, 1));
+}
+
+#[test]
+fn the_same_files_read_the_same_and_changed_ones_anew() {
+    let (_dir, path) = folder(&relay(""));
+    let port = || load_with(&path, &|_| None).0.value.map(|c| c.relays.values().next().unwrap().port);
+    assert_eq!((port(), port()), (Some(2525), Some(2525)));
+    fs::write(&path, relay("").replace("2525", "2626")).unwrap();
+    assert_eq!(port(), Some(2626));
+    fs::write(&path, "nonsense").unwrap();
+    assert_eq!(port(), None);
+}

@@ -1,0 +1,239 @@
+//! Owns secrets: where they are kept, how they are read, and that none is ever shown.
+//!
+//! Invariants: a secret written in clear in a file is struck out before the file is looked at, so that no problem can print
+//! it; the text of a secret is in no message; a secret is one line without control characters.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::fields::Fields;
+use super::problem::{Problems, Span};
+use super::settings::Secret;
+use super::tree::{Kind, Node};
+
+/// Keys whose value is a secret.
+const KEYS: [&str; 2] = ["password", "signing_key"];
+
+/// Longest secret, octets: SES and SendGrid hand out 44 and 69.
+const LONGEST: usize = 4_096;
+
+/// Where secrets come from.
+pub(super) struct Keepers<'a> {
+    /// Environment variables.
+    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    /// Relative paths start here.
+    pub(super) folder: &'a Path,
+}
+
+impl Keepers<'_> {
+    /// The secret under `key`: `{ env: NAME }` or `{ file: PATH }`.
+    pub(super) fn secret(&self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
+        let entry = fields.entry(key)?;
+        let problems = fields.problems();
+        if matches!(entry.value.kind, Kind::Scalar { .. }) {
+            let help = format!(
+                "write `{key}: {{ env: NAME }}` for an environment variable, or `{key}: {{ file: /run/secrets/NAME }}`"
+            );
+            problems.at_with(
+                entry.value.span,
+                format!("a {} is not written in clear here", key.replace('_', " ")),
+                help,
+            );
+            return None;
+        }
+        let place = Fields::of(problems, &entry.value, entry.key_span, "env or file")?;
+        place.known(&["env", "file"]);
+        match (place.node("env"), place.node("file")) {
+            (Some(node), None) => self.from_env(problems, node),
+            (None, Some(node)) => self.from_file(problems, node),
+            (Some(_), Some(node)) => {
+                problems.at(node.span, "expected one of env and file, got both");
+                None
+            }
+            (None, None) => {
+                let help = "write { env: NAME } or { file: PATH }";
+                problems.at_with(entry.key_span, format!("where is the {key}?"), help);
+                None
+            }
+        }
+    }
+
+    fn from_env(&self, problems: &Problems, node: &Node) -> Option<Secret> {
+        let name = problems.text(node, "the name of an environment variable")?;
+        let Some(text) = (self.env)(name) else {
+            let help = format!(
+                "set it before the program starts (in a systemd unit: EnvironmentFile=), or use {{ file: PATH }}"
+            );
+            problems.at_with(node.span, format!("the environment variable {name} is not set"), help);
+            return None;
+        };
+        checked(problems, node.span, &format!("env {name}"), text)
+    }
+
+    fn from_file(&self, problems: &Problems, node: &Node) -> Option<Secret> {
+        let path = self.folder.join(problems.text(node, "the path of a file")?);
+        let shown = path.display().to_string();
+        if let Some(open) = too_open(&path) {
+            let help = format!("chmod 600 {shown}");
+            let message = format!("anybody on this machine may {open} {shown}");
+            if open == "write" {
+                problems.at_with(node.span, message, help);
+                return None;
+            }
+            problems.lint(node.span, message, help);
+        }
+        match read_short(&path) {
+            Ok(text) => checked(problems, node.span, &format!("file {shown}"), text),
+            Err(error) => {
+                let help = "the user who runs hikagen must be able to read it";
+                problems.at_with(node.span, format!("cannot read {shown}: {error}"), help);
+                None
+            }
+        }
+    }
+}
+
+fn read_short(path: &PathBuf) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(LONGEST as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// What anybody may do with the file, that only its owner should.
+fn too_open(path: &Path) -> Option<&'static str> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    match mode {
+        mode if mode & 0o002 != 0 => Some("write"),
+        mode if mode & 0o004 != 0 => Some("read"),
+        _ => None,
+    }
+}
+
+fn checked(problems: &Problems, at: Span, place: &str, text: String) -> Option<Secret> {
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
+    let wrong = if text.is_empty() {
+        "is empty"
+    } else if text.len() > LONGEST {
+        "is longer than 4,096 octets"
+    } else if text.chars().any(char::is_control) {
+        "has more than one line, or control characters"
+    } else {
+        return Some(Secret { place: place.to_owned(), text: SecretString::from(text) });
+    };
+    problems.at_with(at, format!("the secret in {place} {wrong}"), "it is one line of text");
+    None
+}
+
+/// `text` with everything struck out that stands in clear where a secret's place should be named.
+pub(super) fn struck_out(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    // Indentation of the key whose secret runs over the following lines.
+    let mut inside: Option<usize> = None;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let deeper = inside.is_some_and(|key| indent > key || line.trim().is_empty());
+        let place = line.trim_start();
+        if deeper && !place.starts_with("env:") && !place.starts_with("file:") && !place.starts_with('#') {
+            out.extend(line.chars().map(|c| if c.is_whitespace() { c } else { 'x' }));
+            continue;
+        }
+        inside = if deeper { inside } else { None };
+        let Some(start) = secret_starts(line) else {
+            out.push_str(line);
+            continue;
+        };
+        let (before, rest) = line.split_at(start);
+        let value = rest.trim();
+        out.push_str(before);
+        if value.starts_with('{') {
+            out.push_str(rest);
+        } else {
+            out.push_str(&strike(before, rest));
+            // Nothing, a block of text, an open quote or a plain text may all go on below.
+            inside = Some(indent);
+        }
+    }
+    out
+}
+
+/// Where on `line` the value of a secret's key begins.
+fn secret_starts(line: &str) -> Option<usize> {
+    KEYS.iter().find_map(|key| {
+        line.match_indices(key).find_map(|(at, _)| {
+            let bare = line[..at].ends_with(['{', ',', ' ', '\t']) || at == 0;
+            let in_quotes = line[..at].ends_with(['"', '\'']);
+            let after = line[at + key.len()..].trim_start_matches(['"', '\'']);
+            let colon = after.trim_start().strip_prefix(':')?;
+            let comment = line[..at].contains('#');
+            ((bare || in_quotes) && !comment).then(|| line.len() - colon.len())
+        })
+    })
+}
+
+/// Strikes the value at the beginning of `rest` out; what follows it in a `{...}` stays.
+fn strike(before: &str, rest: &str) -> String {
+    let flow = before.matches('{').count() > before.matches('}').count();
+    let blanks = rest.len() - rest.trim_start().len();
+    let value = &rest[blanks..];
+    let end = match value.chars().next() {
+        Some(quote @ ('"' | '\'')) => closing(value, quote).unwrap_or(value.len()),
+        _ if flow => value.find([',', '}']).unwrap_or(value.len()),
+        _ => value.len(),
+    };
+    let struck: String = value[..end].chars().map(|c| if c.is_whitespace() { c } else { 'x' }).collect();
+    format!("{}{struck}{}", &rest[..blanks], &value[end..])
+}
+
+/// The byte after the quote that closes `value`, which begins with one.
+fn closing(value: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
+    value.char_indices().skip(1).find_map(|(at, c)| {
+        let closes = c == quote && !escaped;
+        escaped = c == '\\' && !escaped && quote == '"';
+        closes.then_some(at + 1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_clear_is_struck_out_however_it_is_written() {
+        for text in [
+            "auth: { user: a, password: S3cret! }",
+            "auth: { password: \"S3cret!, \\\" S3cret!\", user: a }",
+            "auth: {password: 'S3cret!'}",
+            "password: S3cret!",
+            "  password: S3cret! # S3cret!",
+            "  \"password\": S3cret!",
+            "  password: |\n    S3cret!\n    S3cret!\n  user: a",
+            "  password:\n    S3cret!",
+            "  password:\n\n    S3cret!\nuser: a",
+            "  password: \"S3cret!\n    S3cret!\"",
+            "signing_key: S3cret!",
+            "  password : S3cret!",
+        ] {
+            let shown = struck_out(text);
+            assert!(!shown.contains("S3cret"), "{text:?} became {shown:?}");
+            assert_eq!(shown.lines().count(), text.lines().count());
+        }
+    }
+
+    #[test]
+    fn everything_else_stays_as_it_was() {
+        for text in [
+            "auth: { user: a, password: { env: NAME } }\n# password: see the wiki\ndomain: m.example.jp\n",
+            "auth:\n  user: a\n  password:\n    env: NAME\n  x: 1\n",
+            "signing_key: { file: key }\nrelays: {}\n",
+            "headers: { X-Password-Policy: none }\n",
+        ] {
+            assert_eq!(struck_out(text), text);
+        }
+        let kept = struck_out("auth: { password: secret, user: a }\nhost: b\n");
+        assert!(kept.ends_with(", user: a }\nhost: b\n"), "{kept}");
+    }
+}
