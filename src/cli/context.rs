@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, LogFormat};
+use crate::config::problem::{Severity, render};
+use crate::config::{Config, LogFormat, config_file};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
@@ -116,7 +117,12 @@ impl Context {
                 path.display()
             )));
         }
-        Err(Failure::refused(format!("{} cannot be read", path.display())))
+        let read = config_file::load(path);
+        read.value.ok_or_else(|| {
+            let problems: Vec<_> = read.problems.into_iter().filter(|p| p.severity == Severity::Problem).collect();
+            let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            Failure::refused(format!("{} is refused\n\n{}", path.display(), render(&problems, coloured).trim_end()))
+        })
     }
 
     /// Opens the store of `config`; makes it where there is none yet.
