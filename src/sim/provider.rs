@@ -335,7 +335,8 @@ mod tests {
             ("yahoo-jp", "421 [TSS04]"),
             ("gmail", "421 4.7.28"),
             ("outlook", "451 4.7.650"),
-            ("nifty", "450 4.7.1 Error: too much mail"),
+            ("ocn", "450 4.7.1 Error: too much mail"),
+            ("nifty", "421 4.7.0 Error: too many connections"),
         ] {
             let mut provider = Provider::new(tolerance(), 1, "127.0.0.1");
             let said = burst(&mut provider, group, 15, start());

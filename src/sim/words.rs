@@ -144,7 +144,8 @@ fn line(group: &str, objection: Objection) -> Option<Line> {
 
         (_, Unknown) => early("550 5.1.1 <{addr}>: Recipient address rejected: User unknown in virtual alias table"),
         (_, Full) => early("452 4.2.2 <{addr}>: Recipient address rejected: mailbox is full"),
-        (_, Pace | Sessions | UnknownShare) => early("450 4.7.1 Error: too much mail from {ip}"),
+        ("ocn", Pace | Sessions | UnknownShare) => early("450 4.7.1 Error: too much mail from {ip}"),
+        (_, Pace | Sessions | UnknownShare) => early("421 4.7.0 Error: too many connections from {ip}"),
         (_, SessionLength) => None,
     }
 }
@@ -152,6 +153,8 @@ fn line(group: &str, objection: Objection) -> Option<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::groups_file::Destinations;
+    use crate::core::reply::{Action, Delivery, Stage};
 
     #[test]
     fn every_line_of_the_table_is_a_reply_or_a_reset() {
@@ -174,6 +177,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_shipped_rules_read_every_word_as_it_is_meant() {
+        let shipped = Destinations::shipped();
+        let mut wrong = Vec::new();
+        for group in shipped.groups.iter() {
+            for objection in Objection::ALL {
+                let Some(said) = say(&group.name, objection, "taro@example.jp", "127.0.0.1") else { continue };
+                let stage = if said.late { Stage::Body } else { Stage::Rcpt };
+                let delivery = Delivery { stage, answer: said.answer, rcpt_written: true, dot_begun: said.late };
+                let reading = shipped.rules.read(&delivery, Some(&group.name));
+                let right = match objection {
+                    Objection::Unknown => reading.action == Action::Suppress,
+                    Objection::Full => reading.action == Action::Retry,
+                    _ => matches!(reading.action, Action::Throttle | Action::Block),
+                };
+                if !right || reading.from_relay {
+                    wrong.push(format!("{} {objection:?}: {}: {reading:?}", group.name, delivery.answer));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     #[test]

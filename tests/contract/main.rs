@@ -4,6 +4,7 @@
 mod compose;
 mod relay_dialogues;
 mod relay_tls;
+mod simulator;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
