@@ -177,7 +177,7 @@ impl Owner {
     }
 
     /// An attempt came back.
-    pub(super) fn delivered(&mut self, job: Job, open: Option<Open>, delivery: Delivery, now: Moment) {
+    pub(super) fn came_back(&mut self, job: Job, open: Option<Open>, delivery: Delivery, now: Moment) {
         let r = job.claim.r.clone();
         match open {
             Some(open) => {

@@ -354,7 +354,7 @@ impl Owner {
             Ok((_, Done::Settled(batch, result))) => self.settled(batch, result).await,
             Ok((id, Done::Delivered(open, delivery))) => {
                 if let Some(job) = self.jobs.remove(&id) {
-                    self.delivered(job, Some(open), delivery, now);
+                    self.came_back(job, Some(open), delivery, now);
                 }
             }
             Ok((_, Done::Opened(result))) => self.opened(result, now),
@@ -369,7 +369,7 @@ impl Owner {
             Err(error) => {
                 tracing::error!(relay = %self.settings.name, %error, "a task broke down");
                 if let Some(job) = self.jobs.remove(&error.id()) {
-                    self.delivered(job, None, super::outcome::broken_down(), now);
+                    self.came_back(job, None, super::outcome::broken_down(), now);
                 }
             }
         }
