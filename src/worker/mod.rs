@@ -201,8 +201,9 @@ pub async fn run(
     let keeper = tokio::spawn(housekeeping::run(shared.clone(), worker.config.subscribe()));
     worker.attend(until_idle, &mut control).await;
     keeper.abort();
-    let events = shared.events.lock().map(|events| events.clone());
-    if let Ok(events) = events {
+    // A poisoned lock's error would hold the guard over the wait.
+    let events = shared.events.lock().ok().map(|events| events.clone());
+    if let Some(events) = events {
         events.finish().await;
     }
     Ok(())

@@ -11,15 +11,18 @@ use hikagen::store::{MessageRow, Store};
 
 /// Messages of a campaign per state; states without any are left out. Empty where there is no such campaign yet.
 pub fn states(store: &Path, campaign: &str) -> BTreeMap<MessageState, usize> {
-    look(store, async |store| {
-        let mut states = BTreeMap::new();
-        if let Some(row) = store.campaign(&CampaignName::new(campaign).unwrap()).await.unwrap() {
-            for row in store.tally(row.id).await.unwrap() {
-                *states.entry(row.state).or_insert(0) += usize::try_from(row.n).unwrap();
-            }
+    look(store, async |store| tally(store, campaign).await)
+}
+
+/// The same, of a store that is open.
+pub async fn tally(store: &dyn Store, campaign: &str) -> BTreeMap<MessageState, usize> {
+    let mut states = BTreeMap::new();
+    if let Some(row) = store.campaign(&CampaignName::new(campaign).unwrap()).await.unwrap() {
+        for row in store.tally(row.id).await.unwrap() {
+            *states.entry(row.state).or_insert(0) += usize::try_from(row.n).unwrap();
         }
-        states
-    })
+    }
+    states
 }
 
 /// How many messages of a campaign are in a state.

@@ -17,6 +17,7 @@ pub mod python;
 pub mod scene;
 pub mod settings;
 pub mod sink;
+pub mod worker;
 
 use std::time::{Duration, Instant};
 

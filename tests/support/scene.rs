@@ -56,7 +56,7 @@ pub fn zone_at_noon() -> String {
 /// Writes `hikagen.yaml` with these relays, all in the pool `news`, and each in a pool of its own name too.
 pub fn write_configuration(project: &Project, relays: &[RelayEntry]) -> PathBuf {
     let mut text = format!(
-        "store: hikagen.db\ntimezone: {}\ngroups: [builtin]\nworker: {{ disk_floor: 1M }}\nrelays:\n",
+        "store: hikagen.db\ntimezone: {}\ngroups: [builtin]\nworker: {{ disk_floor: 1MiB }}\nrelays:\n",
         zone_at_noon()
     );
     for relay in relays {
