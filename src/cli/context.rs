@@ -86,7 +86,7 @@ impl From<StoreError> for Failure {
 }
 
 /// What every command gets.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Context {
     /// The configuration's file.
     pub(crate) config_path: PathBuf,

@@ -8,6 +8,7 @@ mod audit;
 mod context;
 mod lane;
 mod pause;
+mod run;
 mod status;
 mod store;
 mod why;
@@ -39,6 +40,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Send, by plan, until told to end (SIGTERM drains, SIGHUP reads the files again)
+    Run(run::Args),
     /// Show relays, lanes, campaigns, pauses and what happened last
     Status(status::Args),
     /// Show, pause and resume lanes
@@ -57,6 +60,7 @@ enum Command {
 
 fn dispatch(command: Command, context: &Context) -> Outcome {
     match command {
+        Command::Run(args) => run::run(args, context),
         Command::Status(args) => status::run(args, context),
         Command::Lane(args) => lane::run(args, context),
         Command::Pause(args) => pause::pause(args, context),

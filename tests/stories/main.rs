@@ -4,4 +4,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod explains_why_nothing_moves;
+mod prepared;
 mod stands_on_real_parts;

@@ -155,7 +155,7 @@ impl MessageWhy {
         let relay = self.relay.as_ref().map(|r| format!(" by relay {r}")).unwrap_or_default();
         out.push_str(&match self.state {
             "queued" => format!("waits{since}{because}; {}", tried(self.attempts.len())),
-            "deferred" => format!("was deferred{because}; {}", tried(self.attempts.len())),
+            "deferred" => format!("was deferred{because}"),
             "claimed" => format!("is in the air: claimed{relay}{since}"),
             "parked" => format!(
                 "is parked{since}{because}; its fate at the relay is unknown: `hikagen message settle {} --accepted` or `--retry`",

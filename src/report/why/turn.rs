@@ -37,7 +37,8 @@ pub(super) struct Carrier<'a> {
 
 /// The earliest plan day on which `carriers` together may have handed over more than `before` messages, from `start` on.
 pub(super) fn turn(picture: &Picture<'_>, carriers: &[Carrier<'_>], before: u64, start: Timestamp) -> Option<Turn> {
-    let mut rungs: Vec<u32> = vec![0; carriers.len()];
+    // For each lane: the warm-up day it has come to, and whether the day looked at last was used.
+    let mut rungs: Vec<(u32, bool)> = vec![(0, false); carriers.len()];
     let mut sum = 0_u64;
     let from = picture.now.max(start);
     for ahead in 0..=HORIZON {
@@ -53,16 +54,14 @@ pub(super) fn turn(picture: &Picture<'_>, carriers: &[Carrier<'_>], before: u64,
                 Some(Hold { until: Some(until), .. }) => from.max(*until),
                 None => from,
             };
+            let open = !hours.open_left(free_from).is_zero();
             if ahead == 0 {
-                *rung = today.ledger.warmup_day;
-                if !hours.open_left(free_from).is_zero() {
-                    sum += u64::from(today.ledger.quota.saturating_sub(today.ledger.spent));
-                }
-                continue;
-            }
-            if !hours.open_left(free_from).is_zero() {
-                *rung += u32::from(today.ledger.spent > 0 || ahead > 1);
-                sum += u64::from(lane.curve.value.quota(*rung));
+                let left = if open { today.ledger.quota.saturating_sub(today.ledger.spent) } else { 0 };
+                *rung = (today.ledger.warmup_day, today.ledger.spent + left > 0);
+                sum += u64::from(left);
+            } else if open {
+                *rung = (rung.0 + u32::from(rung.1), true);
+                sum += u64::from(lane.curve.value.quota(rung.0));
             }
         }
         if sum > before {
