@@ -332,6 +332,7 @@ dialogues! {
     a_greeting_of_421_is_a_reply
     a_greeting_of_554_is_a_reply
     a_login_may_be_deferred
+    a_login_repeated_by_the_server_is_hidden
     a_message_deferred_at_its_end_is_not_uncertain
     a_message_is_accepted
     a_message_refused_at_its_end_keeps_the_connection
@@ -390,6 +391,7 @@ dialogues! {
     no_starttls_offered_is_never_downgraded
     noise_instead_of_a_handshake_is_said_so
     pipelining_can_be_switched_off
+    replies_in_crumbs_are_put_together
     reset_after_the_final_dot_is_uncertain
     reset_at_data
     reset_at_ehlo

@@ -16,18 +16,34 @@ const GO_ON: u16 = 334;
 
 /// Logs in (RFC 4954).
 pub(super) async fn log_in(session: &mut Session, account: &Login) -> Result<(), Delivery> {
-    if session.offered.plain {
-        plain(session, account).await
+    let password = account.password.text.expose_secret();
+    let plain_token = STANDARD.encode(format!("\0{}\0{password}", account.user));
+    let password_token = STANDARD.encode(password);
+    let done = if session.offered.plain {
+        plain(session, &plain_token).await
     } else if session.offered.login {
-        login(session, account).await
+        login(session, &account.user, &password_token).await
     } else {
         let what = Fault::NotOffered("AUTH PLAIN or AUTH LOGIN".into());
         Err(ended(Stage::Auth, Answer::Fault(what)))
-    }
+    };
+    done.map_err(|delivery| without(delivery, &[&plain_token, &password_token, password]))
 }
 
-async fn plain(session: &mut Session, account: &Login) -> Result<(), Delivery> {
-    let token = STANDARD.encode(format!("\0{}\0{}", account.user, account.password.text.expose_secret()));
+/// Some servers repeat the line that they refuse; its secrets go no further.
+fn without(mut delivery: Delivery, secrets: &[&str]) -> Delivery {
+    let text = match &mut delivery.answer {
+        Answer::Reply(reply) => &mut reply.text,
+        Answer::Fault(Fault::Protocol(why)) => why,
+        Answer::Fault(_) => return delivery,
+    };
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        *text = text.replace(secret, "(hidden)");
+    }
+    delivery
+}
+
+async fn plain(session: &mut Session, token: &str) -> Result<(), Delivery> {
     let answer = session.ask(Stage::Auth, format!("AUTH PLAIN {token}\r\n")).await?;
     // Some servers ask again although the token came with the command.
     let answer = expect(&[DONE, GO_ON], Stage::Auth, answer)?;
@@ -38,14 +54,12 @@ async fn plain(session: &mut Session, account: &Login) -> Result<(), Delivery> {
     Ok(())
 }
 
-async fn login(session: &mut Session, account: &Login) -> Result<(), Delivery> {
+async fn login(session: &mut Session, user: &str, password_token: &str) -> Result<(), Delivery> {
     let answer = session.ask(Stage::Auth, "AUTH LOGIN\r\n").await?;
     expect(&[GO_ON], Stage::Auth, answer)?;
-    let user = STANDARD.encode(&account.user);
-    let answer = session.ask(Stage::Auth, format!("{user}\r\n")).await?;
+    let answer = session.ask(Stage::Auth, format!("{}\r\n", STANDARD.encode(user))).await?;
     expect(&[GO_ON], Stage::Auth, answer)?;
-    let password = STANDARD.encode(account.password.text.expose_secret());
-    let answer = session.ask(Stage::Auth, format!("{password}\r\n")).await?;
+    let answer = session.ask(Stage::Auth, format!("{password_token}\r\n")).await?;
     expect(&[DONE], Stage::Auth, answer)?;
     Ok(())
 }

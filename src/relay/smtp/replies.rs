@@ -136,3 +136,70 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
     let more = if bytes.len() > SHOWN { " ..." } else { "" };
     format!("\"{}\"{more}", start.escape_ascii())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn taken(text: &str) -> Reply {
+        let mut bytes = text.as_bytes().to_vec();
+        let raw = take(&mut bytes).expect("well formed").expect("complete");
+        assert!(bytes.is_empty());
+        raw.reply()
+    }
+
+    #[test]
+    fn lines_are_joined_without_their_codes() {
+        let reply = taken("550-5.7.1 one\r\n550-5.7.1 two\r\n550 three\r\n");
+        assert_eq!((reply.code, reply.enhanced), (550, Some(Enhanced(5, 7, 1))));
+        assert_eq!(reply.text, "one\ntwo\nthree");
+    }
+
+    #[test]
+    fn what_is_told_on_is_at_most_1000_characters() {
+        let reply = taken(&format!("250 {}\r\n", "あ".repeat(1_300)));
+        assert_eq!(reply.text.chars().count(), 1_000);
+    }
+
+    #[test]
+    fn what_follows_a_reply_stays() {
+        let mut bytes = b"250 ok\r\n354 go".to_vec();
+        assert_eq!(take(&mut bytes).map(|reply| reply.map(|reply| reply.code)), Ok(Some(250)));
+        assert_eq!(bytes, b"354 go");
+        assert_eq!(take(&mut bytes), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_reply_or_a_fault_however_they_are_cut(
+            bytes in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..300),
+                "([2-6][0-9]{2}[ -][ -~]{0,20}(\r\n|\n|\r)){0,5}".prop_map(String::into_bytes),
+            ],
+            cut in 1_usize..40,
+        ) {
+            let mut whole = bytes.clone();
+            let at_once = take(&mut whole);
+            let mut fed = Vec::new();
+            let mut in_parts = Ok(None);
+            for part in bytes.chunks(cut) {
+                fed.extend_from_slice(part);
+                in_parts = take(&mut fed);
+                if in_parts != Ok(None) {
+                    break;
+                }
+            }
+            prop_assert_eq!(at_once.is_err(), in_parts.is_err());
+            if let (Ok(at_once), Ok(in_parts)) = (at_once, in_parts) {
+                prop_assert_eq!(&at_once, &in_parts);
+                if let Some(raw) = at_once {
+                    let reply = raw.reply();
+                    prop_assert!((200..600).contains(&reply.code));
+                    prop_assert!(reply.text.chars().all(|c| c == '\n' || !c.is_control()));
+                }
+            }
+        }
+    }
+}

@@ -133,15 +133,14 @@ impl Session {
     /// Writes what is queued. `Some`: the server answered before it had taken all.
     pub(super) async fn drain(&mut self, within: Duration) -> Result<Option<RawReply>, Fault> {
         let wire = &self.wire;
-        let drained = timeout(within, poll_fn(|cx| wire.lock().poll_drain(cx))).await.unwrap_or(Err(Fault::Timeout));
-        let heard = match drained {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(Fault::Timeout) => Poll::Pending,
-            Err(_) => wire.lock().poll_reply(&mut Context::from_waker(Waker::noop())),
-        };
-        match (heard, drained) {
-            (_, Ok(())) | (Poll::Ready(Ok(())), _) => Ok(wire.lock().take_early()),
-            (_, Err(fault)) => Err(fault),
+        match timeout(within, poll_fn(|cx| wire.lock().poll_drain(cx))).await {
+            Ok(Ok(())) => Ok(wire.lock().take_early()),
+            Err(_) => Err(Fault::Timeout),
+            // The connection is broken; what the server said before it broke is still to be heard.
+            Ok(Err(fault)) => match timeout(self.command, poll_fn(|cx| wire.lock().poll_reply(cx))).await {
+                Ok(Ok(())) => Ok(wire.lock().take_early()),
+                Ok(Err(_)) | Err(_) => Err(fault),
+            },
         }
     }
 

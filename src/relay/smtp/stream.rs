@@ -134,6 +134,8 @@ impl Wire {
                         // TLS may have sent records of this very write before it failed.
                         self.sent += chunk.len() as u64;
                     }
+                    self.outgoing.clear();
+                    self.written = 0;
                     return Poll::Ready(Err(self.broken(faults::of_io(&error))));
                 }
                 Poll::Pending => return self.poll_reply(cx),
@@ -208,9 +210,9 @@ impl Wire {
         Some(Err(self.broken(Fault::Protocol(format!("words that nobody asked for: {shown}")))))
     }
 
+    /// Keeps what broke the connection; what goes wrong after it is only its echo.
     fn broken(&mut self, fault: Fault) -> Fault {
-        self.fault = Some(fault.clone());
-        fault
+        self.fault.get_or_insert(fault).clone()
     }
 
     /// Takes the connection out to be wrapped in TLS.
@@ -288,16 +290,11 @@ impl AsyncRead for WireStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut wire = self.lock();
         if wire.handed.is_empty() {
-            let drained = ready!(wire.poll_drain(cx));
-            match drained {
-                // A reply that came while we wrote is the answer.
-                Ok(()) if wire.reply.is_some() => {}
-                Ok(()) => ready!(wire.poll_reply(cx)).map_err(|fault| ended(&fault))?,
-                // A server that says 421 and closes may have been heard before our write failed.
-                Err(fault) => match wire.poll_reply(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    _ => return Poll::Ready(Err(ended(&wire.broken(fault)))),
-                },
+            // A failed write is not yet the answer: a server that says 421 and closes is to be heard.
+            let _ = ready!(wire.poll_drain(cx));
+            // A reply that is still to be taken is the answer. (lettre says QUIT of its own after a refused EHLO, and reads on.)
+            if wire.reply.is_none() {
+                ready!(wire.poll_reply(cx)).map_err(|fault| ended(&fault))?;
             }
         }
         let n = wire.handed.len().min(into.remaining());

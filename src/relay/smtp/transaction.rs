@@ -302,7 +302,8 @@ fn is_writable(address: &str) -> bool {
 
 /// Whether the server could not read the recipient: then the other form may do.
 fn is_malformed_recipient(delivery: &Delivery) -> bool {
-    const WORDS: [&str; 7] = ["syntax", "malformed", "invalid address", "illegal", "bad address", "format", "quot"];
+    const WORDS: [&str; 7] =
+        ["syntax", "malformed", "invalid address", "illegal", "bad address", "address format", "quoted"];
     match (delivery.stage, &delivery.answer) {
         (Stage::Rcpt, Answer::Reply(reply)) if reply.code == 501 => true,
         (Stage::Rcpt, Answer::Reply(reply)) if reply.code == 553 => {
@@ -319,4 +320,38 @@ fn early_answer(reply: &RawReply) -> Answer {
         return Answer::Reply(reply.reply());
     }
     Answer::Fault(Fault::Protocol(format!("{} before the message was written", reply.reply())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(stage: Stage, code: u16, enhanced: Option<Enhanced>, text: &str) -> Delivery {
+        let reply = Reply { code, enhanced, text: text.into() };
+        Delivery { stage, answer: Answer::Reply(reply), rcpt_written: true, dot_begun: false }
+    }
+
+    #[test]
+    fn only_a_refusal_of_the_form_calls_for_the_other_form() {
+        let rcpt = |code, enhanced, text| is_malformed_recipient(&refused(Stage::Rcpt, code, enhanced, text));
+        assert!(rcpt(501, None, "what?"));
+        assert!(rcpt(553, Some(Enhanced(5, 1, 3)), "no"));
+        assert!(rcpt(553, None, "Malformed address"));
+        assert!(!rcpt(553, Some(Enhanced(5, 7, 1)), "sorry, that domain is not in my list; for more information ask"));
+        assert!(!rcpt(553, None, "over quota"));
+        assert!(!rcpt(550, Some(Enhanced(5, 1, 3)), "no"));
+        assert!(!is_malformed_recipient(&refused(Stage::Mail, 501, None, "bad sender address syntax")));
+    }
+
+    #[test]
+    fn an_address_cannot_write_a_command() {
+        for fine in ["a@b.jp", "a..b@docomo.ne.jp", "\"a b\"@b.jp", "\"a>\\\" <\"@b.jp", "x@[127.0.0.1]", ""] {
+            assert!(is_writable(fine), "{fine}");
+        }
+        for evil in
+            ["a@b>\r\nRCPT TO:<x", "a b@c", "a@b> SIZE=1", "a\n@b", "\"a@b", "a\0@b", "\u{3042}@b", "\"\r\"@b", "<a@b>"]
+        {
+            assert!(!is_writable(evil), "{evil:?}");
+        }
+    }
 }
