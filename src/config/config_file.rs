@@ -8,6 +8,7 @@ mod pieces;
 mod relay;
 
 pub use lints::past_starts;
+pub(super) use pieces::headers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
