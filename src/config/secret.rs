@@ -45,8 +45,8 @@ impl Keepers<'_> {
         let place = Fields::of(problems, &entry.value, entry.key_span, "env or file")?;
         place.known(&["env", "file"]);
         match (place.node("env"), place.node("file")) {
-            (Some(node), None) => self.from_env(problems, node),
-            (None, Some(node)) => self.from_file(problems, node),
+            (Some(node), None) => self.in_environment(problems, node),
+            (None, Some(node)) => self.in_file(problems, node),
             (Some(_), Some(node)) => {
                 problems.at(node.span, "expected one of env and file, got both");
                 None
@@ -59,19 +59,17 @@ impl Keepers<'_> {
         }
     }
 
-    fn from_env(&self, problems: &Problems, node: &Node) -> Option<Secret> {
+    fn in_environment(&self, problems: &Problems, node: &Node) -> Option<Secret> {
         let name = problems.text(node, "the name of an environment variable")?;
         let Some(text) = (self.env)(name) else {
-            let help = format!(
-                "set it before the program starts (in a systemd unit: EnvironmentFile=), or use {{ file: PATH }}"
-            );
+            let help = "set it before the program starts (in a systemd unit: EnvironmentFile=), or use { file: PATH }";
             problems.at_with(node.span, format!("the environment variable {name} is not set"), help);
             return None;
         };
         checked(problems, node.span, &format!("env {name}"), text)
     }
 
-    fn from_file(&self, problems: &Problems, node: &Node) -> Option<Secret> {
+    fn in_file(&self, problems: &Problems, node: &Node) -> Option<Secret> {
         let path = self.folder.join(problems.text(node, "the path of a file")?);
         let shown = path.display().to_string();
         if let Some(open) = too_open(&path) {
