@@ -9,6 +9,7 @@ mod context;
 mod lane;
 mod pause;
 mod run;
+mod simulate;
 mod status;
 mod store;
 mod why;
@@ -54,6 +55,8 @@ enum Command {
     Why(why::Args),
     /// Recount what left against what the plans allowed
     Audit(audit::Args),
+    /// Answer as the carriers do, on loopback, to try things against
+    Simulate(simulate::Args),
     /// Look after the store
     Store(store::Args),
 }
@@ -67,6 +70,7 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Resume(args) => pause::resume(args, context),
         Command::Why(args) => why::run(args, context),
         Command::Audit(args) => audit::run(args, context),
+        Command::Simulate(args) => simulate::run(args, context),
         Command::Store(args) => store::run(args, context),
     }
 }
