@@ -176,7 +176,9 @@ impl Sheets {
             return Some("needs \"unsubscribe: { url: ... }\" in the campaign file".to_owned());
         }
         let known = columns.iter().map(String::as_str).chain(BUILT_IN.iter().map(|(name, _)| *name));
-        let meant = did_you_mean(root, known).map(|word| format!("; did you mean \"{word}\"?")).unwrap_or_default();
+        let meant = did_you_mean(root, known)
+            .map(|word| format!("; did you mean \"{word}\"?"))
+            .unwrap_or_else(|| ".".to_owned());
         Some(format!(
             "is neither a column of the list nor built in{meant} The list's columns: {}. Built in: {}",
             columns.join(", "),

@@ -125,7 +125,8 @@ fn check_shape(record: &StringRecord, header: &Header) -> Result<(), Refusal> {
     if got == wanted || got > wanted && got <= wanted + header.unnamed && surplus_is_empty {
         return Ok(());
     }
-    Err(Refusal::new(Rule::Columns, format!("{got} values; the header has {wanted} columns")))
+    let values = if got == 1 { "value" } else { "values" };
+    Err(Refusal::new(Rule::Columns, format!("{got} {values}; the header has {wanted} columns")))
 }
 
 fn check_value(name: &str, value: &str) -> Result<(), Refusal> {

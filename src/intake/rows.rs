@@ -3,6 +3,7 @@
 //! Invariants: a row is never longer than [`ROW_MAX`]; a quote that is left open is an error with its line, not a file in memory; a
 //! row's line is the one where it begins.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -95,9 +96,6 @@ impl Header {
         if names.len() > COLUMNS_MAX {
             return Err(format!("{} columns; at most {COLUMNS_MAX}", names.len()));
         }
-        if let Some(bad) = names.iter().find(|name| name.chars().any(char::is_control)) {
-            return Err(format!("the column name \"{}\" holds a control character", bad.escape_debug()));
-        }
         for name in &mut names {
             let plain = fold(name).to_lowercase();
             if ["email", "score"].contains(&plain.as_str()) {
@@ -110,6 +108,9 @@ impl Header {
             }
         }
         let email = names.iter().position(|name| name == "email").ok_or_else(|| no_email(&names))?;
+        if let Some(bad) = names.iter().find(|name| name.chars().any(char::is_control)) {
+            return Err(format!("the column name \"{}\" holds a control character", bad.escape_debug()));
+        }
         let score = names.iter().position(|name| name == "score");
         Ok(Self { unnamed: total - names.len(), names, email, score })
     }
@@ -164,7 +165,8 @@ impl Rows {
             )),
             Encoding::Utf8 | Encoding::Utf8Marked => Box::new(file),
         };
-        let guard = Guard { inner: text, state: State::FieldStart, line: 1, row: 1, length: 0, quoted_at: 1 };
+        let guard =
+            Guard { inner: text, state: State::FieldStart, line: 1, starts: VecDeque::new(), length: 0, quoted_at: 1 };
         let reader =
             csv::ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(64 * 1024).from_reader(guard);
         Ok(Self { reader, record: StringRecord::new(), place })
@@ -173,7 +175,7 @@ impl Rows {
     /// The next row and the line where it begins.
     pub(super) fn next_row(&mut self) -> Result<Option<(u64, &StringRecord)>, String> {
         match self.reader.read_record(&mut self.record) {
-            Ok(true) => Ok(Some((self.record.position().map_or(0, csv::Position::line), &self.record))),
+            Ok(true) => Ok(Some((self.reader.get_mut().starts.pop_front().unwrap_or_default(), &self.record))),
             Ok(false) => Ok(None),
             Err(e) => match e.into_kind() {
                 csv::ErrorKind::Io(e) if e.kind() == io::ErrorKind::InvalidData => Err(format!("{}:{e}", self.place)),
@@ -199,12 +201,15 @@ enum State {
     QuoteSeen,
 }
 
-/// Walks the text beside the CSV reader (same rules for quotes), so that no row grows without bound.
+/// Walks the text ahead of the CSV reader (same rules for quotes and empty lines), so that no row grows without bound and each
+/// has its line: the reader itself counts empty lines and CRLF to the row behind them.
 struct Guard {
     inner: Box<dyn Read + Send>,
     state: State,
     line: u64,
-    row: u64,
+    /// Lines where the rows begin that the reader has not given out yet.
+    starts: VecDeque<u64>,
+    /// Octets of the row so far.
     length: usize,
     quoted_at: u64,
 }
@@ -212,7 +217,11 @@ struct Guard {
 impl Guard {
     fn walk(&mut self, text: &[u8]) -> io::Result<()> {
         for byte in text {
-            self.length += 1;
+            let ends_line = matches!(byte, b'\n' | b'\r');
+            if self.length == 0 && !ends_line {
+                self.starts.push_back(self.line);
+            }
+            self.length += usize::from(self.length > 0 || !ends_line);
             if self.length > ROW_MAX {
                 return Err(self.too_long());
             }
@@ -230,9 +239,8 @@ impl Guard {
             if *byte == b'\n' {
                 self.line += 1;
             }
-            if matches!(byte, b'\n' | b'\r') && self.state == State::FieldStart {
+            if ends_line && self.state == State::FieldStart {
                 self.length = 0;
-                self.row = self.line;
             }
         }
         Ok(())
@@ -240,10 +248,8 @@ impl Guard {
 
     fn too_long(&self) -> io::Error {
         let text = if self.state == State::Quoted { self.open_quote() } else { "split it".to_owned() };
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{}: the row is longer than {ROW_MAX} octets; {text}", self.row),
-        )
+        let row = self.starts.back().copied().unwrap_or(self.line);
+        io::Error::new(io::ErrorKind::InvalidData, format!("{row}: the row is longer than {ROW_MAX} octets; {text}"))
     }
 
     fn open_quote(&self) -> String {

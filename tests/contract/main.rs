@@ -3,6 +3,7 @@
 
 mod compose;
 mod relay_connects;
+mod intake;
 mod relay_dialogues;
 mod relay_tls;
 mod simulator;
