@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod compose;
-mod relay_connects;
 mod intake;
+mod relay_connects;
 mod relay_dialogues;
 mod relay_tls;
 mod simulator;
