@@ -311,7 +311,7 @@ impl Batch {
     fn meet(&mut self, conn: &Connection, row: &NewMessage, bucket: i64) -> Result<()> {
         let known = conn
             .prepare_cached(
-                "SELECT id, bucket, score, columns, coalesce(address, key) FROM message WHERE key = ?1 AND campaign = ?2",
+                "SELECT id, bucket, score, columns, coalesce(address, key), load FROM message WHERE key = ?1 AND campaign = ?2",
             )?
             .query_row(params![row.key, self.campaign], |r| {
                 Ok((
@@ -320,9 +320,15 @@ impl Batch {
                     r.get::<_, i64>(2)?,
                     r.get::<_, String>(3)?,
                     r.get::<_, String>(4)?,
+                    r.get::<_, i64>(5)?,
                 ))
             })?;
-        let (message, old_bucket, old_score, old_columns, old_address) = known;
+        let (message, old_bucket, old_score, old_columns, old_address, seen_in) = known;
+        if seen_in == self.load {
+            // Twice in one list: the first row wins.
+            self.done.known += 1;
+            return Ok(());
+        }
         if self.mark {
             conn.prepare_cached("UPDATE message SET load = ?2 WHERE id = ?1 AND load <> ?2")?
                 .execute([message, self.load])?;
@@ -334,8 +340,10 @@ impl Batch {
             return Ok(());
         }
         let address = (row.address != row.key).then_some(&row.address);
-        conn.prepare_cached("UPDATE message SET bucket = ?2, score = ?3, address = ?4, columns = ?5 WHERE id = ?1")?
-            .execute(params![message, bucket, row.score, address, row.columns])?;
+        conn.prepare_cached(
+            "UPDATE message SET bucket = ?2, score = ?3, address = ?4, columns = ?5, load = ?6 WHERE id = ?1",
+        )?
+        .execute(params![message, bucket, row.score, address, row.columns, self.load])?;
         self.done.updated += 1;
         Ok(())
     }

@@ -3,6 +3,11 @@
 //! Invariant: nothing here waits in real time, and every story ends with the promises checked (`World::check`).
 
 mod claiming;
+mod filing;
+mod leasing;
+mod loading;
+mod ordering;
+mod settling;
 mod world;
 
 pub(crate) use world::*;

@@ -38,9 +38,20 @@ impl World {
     }
 
     pub(crate) fn in_a_file() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    /// The store `hikagen.db` in a folder.
+    pub(crate) fn at(folder: tempfile::TempDir) -> Self {
         let store = Arc::new(SqliteStore::open(&folder.path().join("hikagen.db")).unwrap());
         Self { store, folder: Some(folder) }
+    }
+
+    /// Closes the store; the folder stays.
+    pub(crate) fn close(self) -> (PathBuf, tempfile::TempDir) {
+        let path = self.path();
+        drop(self.store);
+        (path, self.folder.unwrap())
     }
 
     /// The file, when there is one.
