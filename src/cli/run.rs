@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{Context, Exit, Failure, Outcome};
+use crate::clock::SharedClock;
 use crate::compose::{Composer, Content, Templates, Tokens};
 use crate::config::{Config, LogFormat, RelaySettings};
 use crate::core::names::RelayName;
@@ -40,7 +41,7 @@ enum Form {
 }
 
 /// The configuration in force, which a reload replaces.
-type Slot = Arc<RwLock<Arc<Config>>>;
+pub(super) type Slot = Arc<RwLock<Arc<Config>>>;
 
 fn current(slot: &Slot) -> Arc<Config> {
     slot.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -56,17 +57,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     };
     telemetry::start(format, context.verbose, true);
     let store = context.open_store(&config)?;
-    let tokens = Arc::new(open_tokens(&config)?);
-    let slot: Slot = Arc::new(RwLock::new(config.clone()));
-    let parts = Parts {
-        store: store.clone(),
-        clock: context.clock.clone(),
-        relays: relay_maker(&slot),
-        composers: composer_maker(&slot, tokens),
-        owner: owner(),
-        disk: Some(folder_of(&config.store).to_owned()),
-        pacing: Pacing::default(),
-    };
+    let (parts, slot) = parts_of(&config, store.clone(), context.clock.clone(), Pacing::default())?;
     context.block_on(async {
         let (orders, control) = mpsc::channel(8);
         let attendant = Attendant { context: context.clone(), store, slot, orders };
@@ -77,12 +68,38 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         tell_manager(&[NotifyState::Stopping]);
         attending.abort();
         watchdog.abort();
-        ended.map_err(|error| match error {
-            WorkerError::Store(error) => error.into(),
-            WorkerError::Relay { .. } => Failure::refused(error.to_string()),
-        })
+        ended.map_err(self::ended)
     })?;
     Ok(Exit::Done)
+}
+
+/// What a worker for `config` is made of, and where its connections and messages look for the configuration in force.
+pub(super) fn parts_of(
+    config: &Arc<Config>,
+    store: Arc<dyn Store>,
+    clock: SharedClock,
+    pacing: Pacing,
+) -> Result<(Parts, Slot), Failure> {
+    let tokens = Arc::new(open_tokens(config)?);
+    let slot: Slot = Arc::new(RwLock::new(config.clone()));
+    let parts = Parts {
+        store,
+        clock,
+        relays: relay_maker(&slot),
+        composers: composer_maker(&slot, tokens),
+        owner: owner(),
+        disk: Some(folder_of(&config.store).to_owned()),
+        pacing,
+    };
+    Ok((parts, slot))
+}
+
+/// How a worker that ended by itself is told of.
+pub(super) fn ended(error: WorkerError) -> Failure {
+    match error {
+        WorkerError::Store(error) => error.into(),
+        WorkerError::Relay { .. } => Failure::refused(error.to_string()),
+    }
 }
 
 /// The signing key: as configured, or beside the store, where it is made at first run.

@@ -62,14 +62,17 @@ impl Simulator {
     /// # Errors
     /// When the address is not loopback, or cannot be listened on.
     pub async fn start(options: Options, clock: SharedClock) -> io::Result<Self> {
-        if !options.listen.ip().is_loopback() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("the simulator listens on loopback only, not on {}", options.listen),
-            ));
-        }
-        let listener = TcpListener::bind(options.listen).await?;
+        only_loopback(options.listen)?;
+        Self::serve(TcpListener::bind(options.listen).await?, options, clock)
+    }
+
+    /// Answers on `listener`, whatever `options.listen` says, so that its port may be known before the clock runs.
+    ///
+    /// # Errors
+    /// When the listener has no loopback address.
+    pub fn serve(listener: TcpListener, options: Options, clock: SharedClock) -> io::Result<Self> {
         let addr = listener.local_addr()?;
+        only_loopback(addr)?;
         let carriers = Arc::new(Mutex::new(Carriers::new(options.groups, &options.manners)));
         let shared = Arc::new(Shared { carriers: carriers.clone(), clock, login: options.login });
         let (stop, sessions) = (CancellationToken::new(), TaskTracker::new());
@@ -102,6 +105,14 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+fn only_loopback(addr: SocketAddr) -> io::Result<()> {
+    if addr.ip().is_loopback() {
+        return Ok(());
+    }
+    let why = format!("the simulator listens on loopback only, not on {addr}");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken, sessions: TaskTracker) {
