@@ -6,6 +6,7 @@
 
 mod audit;
 mod context;
+mod init;
 mod lane;
 mod pause;
 mod run;
@@ -41,6 +42,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write commented files to start from
+    Init(init::Args),
     /// Send, by plan, until told to end (SIGTERM drains, SIGHUP reads the files again)
     Run(run::Args),
     /// Show relays, lanes, campaigns, pauses and what happened last
@@ -63,6 +66,7 @@ enum Command {
 
 fn dispatch(command: Command, context: &Context) -> Outcome {
     match command {
+        Command::Init(args) => init::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Status(args) => status::run(args, context),
         Command::Lane(args) => lane::run(args, context),

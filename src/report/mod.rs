@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod holds;
+pub mod json;
 pub mod overview;
 pub mod picture;
 pub mod why;

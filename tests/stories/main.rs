@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commands_answer;
 mod explains_why_nothing_moves;
+mod json_shapes;
 mod prepared;
 mod stands_on_real_parts;
