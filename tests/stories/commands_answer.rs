@@ -1,11 +1,16 @@
 //! The operators' commands as a process: exit codes, `--json`, and a clear word for every wrong input.
 
+use hikagen::store::sqlite::SqliteStore;
+
+use crate::prepared::campaign;
 use crate::support::program::Project;
 
-/// The examples with a store that a submit made.
+/// The examples with a store in which a campaign waits.
 fn submitted() -> Project {
     let project = Project::of_examples();
-    project.hikagen(&["submit", "campaign.yaml"]).expect(0);
+    let store = SqliteStore::open(&project.path("hikagen.db")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(campaign(&store, "spring-sale-2026", "news", "docomo", 10));
     project
 }
 
@@ -57,7 +62,11 @@ fn everything_pauses_with_a_reason_and_resumes() {
     let paused = project.hikagen(&["pause", "--all", "--reason", "prices are wrong", "--json"]).expect(0).json();
     assert_eq!((&paused["paused"], &paused["reason"]), (&"everything".into(), &"prices are wrong".into()));
     assert!(paused["until"].is_null());
-    project.hikagen(&["status"]).expect(0).says("everything is paused by an operator").says("until `hikagen resume --all`");
+    project
+        .hikagen(&["status"])
+        .expect(0)
+        .says("everything is paused by an operator")
+        .says("until `hikagen resume --all`");
     project.hikagen(&["why", "spring-sale-2026"]).expect(0).says("prices are wrong");
     let status = project.hikagen(&["status", "--json"]).expect(0).json();
     assert_eq!(status["pauses"][0]["reason"], "prices are wrong");
@@ -71,7 +80,7 @@ fn everything_pauses_with_a_reason_and_resumes() {
 fn relays_and_lanes_pause_for_a_time() {
     let project = submitted();
     project
-        .run(&["pause", "--relay", "tokyo-warm", "--reason", "new IP", "--for", "2h"])
+        .hikagen(&["pause", "--relay", "tokyo-warm", "--reason", "new IP", "--for", "2h"])
         .expect(0)
         .says("paused until 2");
     project.hikagen(&["lane", "pause", "tokyo-new/au", "--reason", "asked by au"]).expect(0).says("until resumed");

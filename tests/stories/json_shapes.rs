@@ -3,6 +3,7 @@
 use hikagen::report::audit::{gather, judge};
 use hikagen::report::overview::overview;
 use hikagen::report::why::why;
+use hikagen::store::Store as _;
 use jiff::civil::date;
 use serde_json::Value;
 
