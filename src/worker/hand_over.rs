@@ -16,7 +16,7 @@ use crate::core::lane::{Held, PauseCause};
 use crate::core::moment::Moment;
 use crate::core::names::{BucketName, GroupName, LaneKey};
 use crate::core::reply::{Answer, Delivery, Reading, Stage};
-use crate::core::schedule::{Because, Break, Effect};
+use crate::core::schedule::{Because, Break, CLAIM_LAG, Effect};
 use crate::relay::Connection;
 use crate::store::{Disposition, Pause, Scope, StoreError};
 
@@ -56,7 +56,7 @@ impl Owner {
         let back = self.outbox.take(|ready| {
             let r = &ready.claim.r;
             let stopped = campaigns.get(&r.campaign).is_none_or(|c| c.state != CampaignState::Running);
-            let old = now.up.saturating_sub(ready.since) > patience.max(Duration::from_secs(30));
+            let old = now.up.saturating_sub(ready.since) > patience.max(CLAIM_LAG);
             everything || stopped || old || held.iter().any(|(b, c)| *b == r.bucket && *c == r.class)
         });
         for ready in back {
@@ -91,7 +91,10 @@ impl Owner {
                     }
                     continue;
                 }
-                match self.schedule.release(&bucket, class, now) {
+                let Some(claimed_at) = self.outbox.first(&bucket, class).map(|ready| ready.claim.r.claimed_at) else {
+                    continue;
+                };
+                match self.schedule.release(&bucket, class, claimed_at, now) {
                     Ok(()) => released |= self.hand_over(&bucket, class, most, now),
                     Err(hold) => wake = wake.min(hold.lasts.unwrap_or(Duration::MAX)),
                 }
@@ -201,7 +204,7 @@ impl Owner {
         if stale {
             settlement.disposition = Disposition::Deferred { due: now.at };
         }
-        let refund = settlement.refund.then_some((r.class, r.retry, r.day, r.claimed_at));
+        let refund = settlement.refund.then_some((r.class, r.retry, r.day, job.released_at));
         let told = (!accepted && !stale).then_some((&reading, delivery.stage));
         let effect = self.schedule.answered(&r.bucket, told, refund, now.at);
         log_attempt(&self.settings.name, &job, &delivery, &reading, &settlement.disposition);

@@ -56,7 +56,12 @@ impl Outbox {
         order
     }
 
-    /// The message that leaves next.
+    /// The message that would leave next.
+    pub(crate) fn first(&self, bucket: &BucketName, class: Class) -> Option<&Ready> {
+        self.lanes.get(bucket)?[class as usize].front()
+    }
+
+    /// Takes the message that leaves next.
     pub(crate) fn pop(&mut self, bucket: &BucketName, class: Class) -> Option<Ready> {
         self.lanes.get_mut(bucket)?[class as usize].pop_front()
     }

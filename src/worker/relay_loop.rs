@@ -292,6 +292,9 @@ impl Owner {
         self.claim(now);
         self.settle(now);
         let poll = self.shared.parts.pacing.poll;
+        let quiet = self.outbox.is_empty() && self.jobs.is_empty() && !self.claiming && self.may_send();
+        let next = if quiet { self.schedule.next_claim(&self.view.backlog, now) } else { None };
+        let wake = next.map_or(wake, |next| wake.min(next.max(Duration::from_millis(1))));
         wake.clamp(Duration::from_micros(500), poll)
     }
 

@@ -91,6 +91,9 @@ pub struct Schedule {
     turn: usize,
 }
 
+/// A claim is released or given back within this time.
+pub const CLAIM_LAG: Duration = Duration::from_secs(30);
+
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -137,7 +140,8 @@ impl Schedule {
             schedule.lanes.insert(ledger.bucket.clone(), Lane::new(&plan, lane_plan, ledger, now));
         }
         for (bucket, at, n) in cells {
-            schedule.count_caps(bucket, *at, *n);
+            // Stored by the time of the claim; the release may have come a little later.
+            schedule.count_caps(bucket, at.checked_add(CLAIM_LAG).unwrap_or(*at), *n);
         }
         for bucket in schedule.lanes.keys() {
             let own = blocks.iter().filter(|(b, _)| b == bucket).map(|(_, at)| *at).collect();
@@ -309,11 +313,18 @@ impl Schedule {
         }
     }
 
-    /// Takes the tokens for one release of `class` on a lane: all of them, or none and the reason.
+    /// Takes the tokens for one release of `class` on a lane: all of them, or none and the reason. The rolling caps, charged
+    /// at the claim (`claimed_at`), count the message from its release on.
     ///
     /// # Errors
     /// What holds it, and for how long.
-    pub fn release(&mut self, bucket: &BucketName, class: Class, now: Moment) -> Result<(), Hold> {
+    pub fn release(
+        &mut self,
+        bucket: &BucketName,
+        class: Class,
+        claimed_at: Timestamp,
+        now: Moment,
+    ) -> Result<(), Hold> {
         if let Some(hold) = self.first_hold(bucket, class, now) {
             return Err(hold);
         }
@@ -328,6 +339,10 @@ impl Schedule {
         }
         lane.unsent[class as usize] = lane.unsent[class as usize].saturating_sub(1);
         lane.sending += 1;
+        for cap in [self.hour.as_mut(), self.day.as_mut(), lane.hour.as_mut()].into_iter().flatten() {
+            cap.give_back(claimed_at, 1);
+            cap.add(now.at, 1);
+        }
         Ok(())
     }
 

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use std::time::Duration;
+
 use jiff::civil::Date;
 
 use super::{CampaignWant, Hold, Line, Schedule};
@@ -252,6 +254,20 @@ impl Schedule {
         unseen.map(|(bucket, lane)| (bucket.clone(), lane.curve.value.quota(self.terms.first_day))).collect()
     }
 
+    /// How long until something of the backlog could be claimed; `None`: not before something else changes.
+    #[must_use]
+    pub fn next_claim(&self, backlog: &Backlog, now: Moment) -> Option<Duration> {
+        let waits = backlog.lanes.iter().flat_map(|(bucket, pools)| {
+            let open = |class| pools.iter().any(|p| p.is_open_to_us(class));
+            Class::ALL.into_iter().filter(move |class| open(*class)).map(move |class| (bucket, class))
+        });
+        let soonest = waits.filter_map(|(bucket, class)| match self.explain(bucket, class, now).first() {
+            Some(hold) => hold.lasts,
+            None => Some(Duration::ZERO),
+        });
+        soonest.min().map(|wait| wait.saturating_sub(self.terms.ahead))
+    }
+
     /// Whether the relay as a whole may send nothing now.
     #[must_use]
     pub fn is_held(&self, now: Moment) -> bool {
@@ -316,7 +332,7 @@ impl Schedule {
                 holds.push(Hold { because: Because::Busy { connections }, lasts: None });
             }
         }
-        holds.sort_by_key(|h| std::cmp::Reverse(h.lasts.unwrap_or(std::time::Duration::MAX)));
+        holds.sort_by_key(|h| std::cmp::Reverse(h.lasts.unwrap_or(Duration::MAX)));
         holds
     }
 }

@@ -1,0 +1,192 @@
+//! Owns what goes wrong in a world: at the n-th outside call the process dies, before or after the call took effect, or
+//! stalls. And the store that can be made to misbehave, to show that the checks would see it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hikagen::clock::SharedClock;
+use hikagen::core::campaign::{CampaignId, CampaignState, MessageId, MessageState, RevisionId};
+use hikagen::core::lane::{Ledger, Verdict};
+use hikagen::core::names::{BucketName, CampaignName, PoolName, RelayName};
+use hikagen::store::*;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use tokio::sync::Notify;
+
+/// What happens at the n-th call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    None,
+    DiesBefore(u32),
+    DiesAfter(u32),
+    Stalls(u32, Duration),
+}
+
+/// Counts outside calls and lets trouble happen.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) calls: AtomicU32,
+    trouble: Trouble,
+    dead: AtomicBool,
+    pub(crate) died: Notify,
+    clock: SharedClock,
+}
+
+impl Gate {
+    pub(crate) fn new(trouble: Trouble, clock: SharedClock) -> Arc<Self> {
+        let (calls, dead, died) = (AtomicU32::new(0), AtomicBool::new(false), Notify::new());
+        Arc::new(Self { calls, trouble, dead, died, clock })
+    }
+
+    async fn end(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+        self.died.notify_one();
+        std::future::pending::<()>().await;
+    }
+
+    /// Does `call`, unless the process dies here.
+    pub(crate) async fn pass<T>(&self, call: impl Future<Output = T>) -> T {
+        if self.dead.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        let n = self.calls.fetch_add(1, Ordering::SeqCst);
+        match self.trouble {
+            Trouble::DiesBefore(at) if at == n => self.end().await,
+            Trouble::Stalls(at, span) if at == n => self.clock.sleep(span).await,
+            _ => {}
+        }
+        let result = call.await;
+        if self.dead.load(Ordering::SeqCst) || self.trouble == Trouble::DiesAfter(n) {
+            self.end().await;
+        }
+        result
+    }
+}
+
+/// A fault planted in the store, which the checks of a world must find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Planted {
+    Nothing,
+    /// Quota is not remembered over a restart.
+    ForgetsQuota,
+    /// Settles are acknowledged and not written.
+    DropsSettles,
+    /// A claim is handed out twice.
+    ClaimsTwice,
+    /// Two workers own a relay at once: nobody looks at the lock.
+    SharesLeases,
+}
+
+/// A store behind a gate.
+pub(crate) struct Faulty {
+    pub(crate) inner: SqliteStore,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) planted: Planted,
+}
+
+use hikagen::store::sqlite::SqliteStore;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+impl Faulty {
+    fn shared_lease(&self, relay: &RelayName) -> Lease {
+        // The token of whoever owns it: the newest.
+        Lease { relay: relay.clone(), token: 1 }
+    }
+}
+
+macro_rules! pass {
+    ($($(#[$m:meta])* fn $name:ident(&self $(, $arg:ident: $ty:ty)*) -> $out:ty;)*) => {
+        #[async_trait]
+        impl Store for Faulty {
+            $(async fn $name(&self $(, $arg: $ty)*) -> Result<$out> {
+                self.gate.pass(self.inner.$name($($arg),*)).await
+            })*
+
+            async fn acquire(&self, relay: &RelayName, owner: &str, retry_at: Timestamp, park: bool, now: Timestamp) -> Result<(Lease, Recovered)> {
+                let result = self.gate.pass(self.inner.acquire(relay, owner, retry_at, park, now)).await;
+                match result {
+                    Err(StoreError::LeaseLost { .. }) if self.planted == Planted::SharesLeases => {
+                        Ok((self.shared_lease(relay), Recovered::default()))
+                    }
+                    other => other,
+                }
+            }
+
+            async fn memory(&self, lease: &Lease, now: Timestamp) -> Result<RelayMemory> {
+                let mut memory = self.gate.pass(self.inner.memory(lease, now)).await?;
+                if self.planted == Planted::ForgetsQuota {
+                    for ledger in &mut memory.ledgers {
+                        (ledger.spent, ledger.spent_retries) = (0, 0);
+                    }
+                }
+                Ok(memory)
+            }
+
+            async fn claim(&self, mut order: ClaimOrder) -> Result<Claimed> {
+                if self.planted == Planted::ForgetsQuota {
+                    for lane in &mut order.lanes {
+                        lane.quota += 1_000;
+                    }
+                }
+                let mut claimed = self.gate.pass(self.inner.claim(order)).await?;
+                if self.planted == Planted::ClaimsTwice {
+                    let again = claimed.claims.first().cloned();
+                    claimed.claims.extend(again);
+                }
+                Ok(claimed)
+            }
+
+            async fn settle(&self, lease: &Lease, settlements: Vec<Settlement>) -> Result<Settled> {
+                if self.planted == Planted::DropsSettles && settlements.len() == 1 {
+                    return Ok(Settled { done: 1, stale: 0 });
+                }
+                self.gate.pass(self.inner.settle(lease, settlements)).await
+            }
+        }
+    };
+}
+
+pass! {
+    fn campaign(&self, name: &CampaignName) -> Option<CampaignRow>;
+    fn create_campaign(&self, new: NewCampaign, now: Timestamp) -> CampaignId;
+    fn revise_campaign(&self, id: CampaignId, revision: Revision, now: Timestamp) -> RevisionId;
+    fn enqueue(&self, id: CampaignId, rows: Vec<NewMessage>, load: i64, mark: bool, now: Timestamp) -> Enqueued;
+    fn finish_intake(&self, id: CampaignId, load: i64, prune: bool, now: Timestamp) -> u64;
+    fn revision(&self, id: RevisionId) -> Revision;
+    fn suppress(&self, entries: Vec<Suppression>, now: Timestamp) -> u64;
+    fn unsuppress(&self, key: &str) -> u64;
+    fn suppressions(&self, key: Option<&str>, after: Option<&str>, limit: u32) -> Vec<Suppression>;
+    fn order_campaign(&self, name: &CampaignName, state: CampaignState, because: &str, now: Timestamp) -> ();
+    fn pause(&self, pause: Pause) -> ();
+    fn resume(&self, scope: &Scope, cause: Option<PauseCause>) -> u64;
+    fn settle_parked(&self, id: MessageId, accepted: bool, now: Timestamp) -> ();
+    fn backup(&self, to: &std::path::Path) -> ();
+    fn begin(&self, now: Timestamp) -> Option<String>;
+    fn release(&self, lease: &Lease) -> ();
+    fn outlook(&self, now: Timestamp) -> Outlook;
+    fn roll(&self, lease: &Lease, verdicts: Vec<Verdict>, ledgers: Vec<Ledger>, now: Timestamp) -> ();
+    fn feed(&self, now: Timestamp, limit: u32) -> Fed;
+    fn sweep(&self, now: Timestamp, limit: u32) -> Swept;
+    fn write_needs(&self, relay: &RelayName, needs: Vec<(BucketName, u32)>, until: Timestamp) -> ();
+    fn record_plan(&self, relay: &RelayName, plan: PlanRevision, now: Timestamp) -> bool;
+    fn record_event(&self, event: EventRow) -> ();
+    fn campaigns(&self) -> Vec<CampaignRow>;
+    fn tally(&self, id: CampaignId) -> Vec<TallyRow>;
+    fn ledgers(&self, relay: Option<&RelayName>, since: Date) -> Vec<(RelayName, Ledger)>;
+    fn verdicts(&self, relay: Option<&RelayName>, since: Date) -> Vec<(RelayName, Verdict)>;
+    fn owners(&self) -> Vec<OwnerRow>;
+    fn message(&self, id: MessageId) -> Option<MessageRow>;
+    fn messages_to(&self, key: &str) -> Vec<MessageRow>;
+    fn messages_of(&self, id: CampaignId, states: &[MessageState], after: Option<MessageId>, limit: u32) -> Vec<MessageRow>;
+    fn place_in_line(&self, id: MessageId) -> Option<u64>;
+    fn attempts(&self, id: MessageId) -> Vec<AttemptRow>;
+    fn lane_attempts(&self, relay: &RelayName, bucket: &BucketName, limit: u32) -> Vec<AttemptRow>;
+    fn recount(&self, since: Date) -> Vec<RecountRow>;
+    fn releases(&self, relay: &RelayName, bucket: Option<&BucketName>, day: Date) -> Vec<Release>;
+    fn events(&self, limit: u32) -> Vec<EventRow>;
+    fn plan_history(&self, relay: &RelayName, limit: u32) -> Vec<(Timestamp, PlanRevision)>;
+    fn pools_in_use(&self) -> Vec<PoolName>;
+}

@@ -1,0 +1,112 @@
+//! Worlds in virtual time: the real worker, core and SQLite (in memory) against relays that answer, refuse and break off, with
+//! a crash or a stall at one outside call each. A failing world prints the ask that repeats it.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+
+mod carrier;
+mod faulty;
+mod judge;
+#[path = "../support/settings.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod settings;
+mod world;
+
+use std::time::Duration;
+
+use carrier::{Mood, mix};
+use faulty::{Planted, Trouble};
+use world::{Ask, World, live};
+
+fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(work)
+}
+
+fn judged(ask: Ask) -> (World, Vec<String>) {
+    in_virtual_time(async {
+        let world = live(ask).await;
+        let broken = judge::broken_promises(&world).await;
+        (world, broken)
+    })
+}
+
+/// Worlds per kind of trouble: few here, many by `tests/run --long`.
+fn worlds() -> u32 {
+    if std::env::var_os("HIKAGEN_LONG").is_some() { 2_000 } else { 200 }
+}
+
+/// Runs `n` worlds on both processors' worth of threads and gathers what is broken.
+fn all_hold(asks: Vec<Ask>) {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let failures = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some(ask) = asks.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst)) {
+                    let (_, broken) = judged(*ask);
+                    if !broken.is_empty() {
+                        failures.lock().unwrap().push(format!("{ask:?}: {broken:#?}"));
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(
+        failures.is_empty(),
+        "{} of {} worlds broke a promise:\n{}",
+        failures.len(),
+        asks.len(),
+        failures[..failures.len().min(3)].join("\n")
+    );
+}
+
+#[test]
+fn a_quiet_world_keeps_every_promise_and_ends() {
+    for seed in 0..4 {
+        let (world, broken) = judged(Ask::new(seed, Trouble::None));
+        assert!(broken.is_empty(), "{:?}: {broken:#?}", world.ask);
+        assert!(world.calls > 100, "only {} outside calls", world.calls);
+    }
+}
+
+#[test]
+fn promises_hold_over_a_crash_at_any_outside_call() {
+    let mut asks = Vec::new();
+    let (seeds, n) = (u64::from(worlds() / 25), worlds() / 2);
+    let calls: Vec<u32> = (0..seeds).map(|seed| judged(Ask::new(seed, Trouble::None)).0.calls).collect();
+    for i in 0..n {
+        let seed = u64::from(i) % seeds;
+        let at = (mix(7, &i.to_string()) % u64::from(calls[usize::try_from(seed).unwrap()])) as u32;
+        asks.push(Ask::new(seed, if i % 2 == 0 { Trouble::DiesBefore(at) } else { Trouble::DiesAfter(at) }));
+    }
+    all_hold(asks);
+}
+
+#[test]
+fn promises_hold_over_a_stall_at_any_outside_call() {
+    let mut asks = Vec::new();
+    let (seeds, n) = (u64::from(worlds() / 25), worlds() / 2);
+    for i in 0..n {
+        let seed = 1_000 + u64::from(i) % seeds;
+        let at = (mix(11, &i.to_string()) % 600) as u32;
+        let span = Duration::from_secs([30, 300, 2_700, 19_800][(i % 4) as usize]);
+        asks.push(Ask::new(seed, Trouble::Stalls(at, span)));
+    }
+    all_hold(asks);
+}
+
+#[test]
+fn planted_faults_are_found() {
+    let plant = |planted, mood, restart| Ask { planted, mood, restart, ..Ask::new(3, Trouble::None) };
+    for (ask, sign) in [
+        (plant(Planted::ForgetsQuota, Mood::Honest, true), "quota"),
+        (plant(Planted::DropsSettles, Mood::Honest, false), "not finished"),
+        (plant(Planted::ClaimsTwice, Mood::Honest, false), "repeats"),
+        (plant(Planted::Nothing, Mood::ShiftedByOne, false), "called"),
+        (plant(Planted::SharesLeases, Mood::Honest, false), "messages in"),
+    ] {
+        let (_, broken) = judged(ask);
+        assert!(broken.iter().any(|b| b.contains(sign)), "{ask:?}: {broken:#?}");
+    }
+}
