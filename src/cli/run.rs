@@ -63,9 +63,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         let attendant = Attendant { context: context.clone(), store, slot, orders };
         let attending = tokio::spawn(attendant.attend(Signals::catch()?));
         let watchdog = tokio::spawn(feed_watchdog(context.clone()));
-        tell_manager(&[NotifyState::Ready]);
+        tell_systemd(&[NotifyState::Ready]);
         let ended = worker::run(parts, config, args.until_idle, control).await;
-        tell_manager(&[NotifyState::Stopping]);
+        tell_systemd(&[NotifyState::Stopping]);
         attending.abort();
         watchdog.abort();
         ended.map_err(self::ended)
@@ -217,14 +217,14 @@ impl Attendant {
     async fn drain(&self, signal: &str) {
         let bound = current(&self.slot).worker.drain;
         tracing::info!("{signal}: nothing new is claimed; waiting at most {bound:?} for what is in the air");
-        tell_manager(&[NotifyState::Stopping]);
+        tell_systemd(&[NotifyState::Stopping]);
         // A worker that is gone needs no order.
         let _ = self.orders.send(Control::Drain).await;
     }
 
     async fn reload(&self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell_manager(&[NotifyState::Reloading, now]),
+            Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
             Err(error) => tracing::debug!(%error, "no monotonic time"),
         }
         let context = self.context.clone();
@@ -242,7 +242,7 @@ impl Attendant {
             Ok(Err(failure)) => self.refuse(&failure.text).await,
             Err(error) => self.refuse(&error.to_string()).await,
         }
-        tell_manager(&[NotifyState::Ready]);
+        tell_systemd(&[NotifyState::Ready]);
     }
 
     async fn refuse(&self, why: &str) {
@@ -271,7 +271,7 @@ fn check_reload(old: &Config, new: &Config) -> Result<(), Failure> {
 }
 
 /// Tells the service manager; without one this does nothing.
-fn tell_manager(state: &[NotifyState<'_>]) {
+fn tell_systemd(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "the service manager cannot be told");
     }
@@ -281,7 +281,7 @@ fn tell_manager(state: &[NotifyState<'_>]) {
 async fn feed_watchdog(context: Context) {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     loop {
-        tell_manager(&[NotifyState::Watchdog]);
+        tell_systemd(&[NotifyState::Watchdog]);
         context.clock.sleep(limit / 2).await;
     }
 }
