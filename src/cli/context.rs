@@ -1,7 +1,7 @@
 //! Owns what every command needs: configuration, store, clock, runtime, a place to print, and how it ends.
 
 use std::future::Future;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -154,6 +154,11 @@ impl Context {
     /// Prints `text` and a line end, or where `--json` was given `data` as JSON.
     pub(crate) fn answer(&self, data: &impl Serialize, text: &str) -> Result<(), Failure> {
         if self.json { self.print_json(data) } else { self.print(text) }
+    }
+
+    /// Whether what is printed may have colours: a terminal, and nobody asked for none (https://no-color.org).
+    pub(crate) fn colour(&self) -> bool {
+        !self.json && std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal()
     }
 
     /// Prints `text`, with a line end if it has none.

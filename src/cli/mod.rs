@@ -9,6 +9,7 @@ mod context;
 mod init;
 mod lane;
 mod pause;
+mod plan;
 mod run;
 mod simulate;
 mod status;
@@ -46,6 +47,8 @@ enum Command {
     Init(init::Args),
     /// Send, by plan, until told to end (SIGTERM drains, SIGHUP reads the files again)
     Run(run::Args),
+    /// Show and check warm-up plans
+    Plan(plan::Args),
     /// Show relays, lanes, campaigns, pauses and what happened last
     Status(status::Args),
     /// Show, pause and resume lanes
@@ -68,6 +71,7 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
     match command {
         Command::Init(args) => init::run(args, context),
         Command::Run(args) => run::run(args, context),
+        Command::Plan(args) => plan::run(args, context),
         Command::Status(args) => status::run(args, context),
         Command::Lane(args) => lane::run(args, context),
         Command::Pause(args) => pause::pause(args, context),

@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
             _ => {
                 problems.at_with(
                     if node.is_nothing() { span } else { node.span },
-                    format!("expected a map of {what}, got {}", node.shown()),
+                    format!("expected a map ({what}), got {}", node.shown()),
                     "write `key: value` lines, indented, or { key: value }",
                 );
                 None
@@ -215,9 +215,11 @@ impl Problems {
         let text = self.text(node, "a whole number such as 1_000")?;
         match units::count(text).map(NonZeroU32::new) {
             Ok(Some(count)) => return Some(count),
-            Ok(None) => {
-                self.at_with(node.span, "expected a number above zero, got 0", "to send nothing, pause the lane")
-            }
+            Ok(None) => self.at_with(
+                node.span,
+                "expected a number above zero, got 0",
+                "leave it out where no limit is meant; to send nothing, pause the lane",
+            ),
             Err(e) => self.because(node, &e),
         }
         None

@@ -42,13 +42,12 @@ impl SourceFile {
     pub fn open(path: &Path) -> Result<Arc<Self>, Box<Problem>> {
         let name = path.display().to_string();
         let whole = |message: String, help: &str| Box::new(Problem::of_file(&Self::new(&name, ""), message).help(help));
-        let unreadable =
-            |e: std::io::Error| whole(format!("cannot read {name}: {e}"), "give the path of a readable file");
+        let unreadable = |e: std::io::Error| whole(format!("cannot be read: {e}"), "give the path of a readable file");
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
         file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() > LARGEST_FILE {
-            return Err(whole(format!("{name} is larger than 1 MB"), "is this the right file?"));
+            return Err(whole("the file is larger than 1 MB".to_owned(), "is this the right file?"));
         }
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(&name, &text)),
@@ -56,7 +55,7 @@ impl SourceFile {
                 let valid = e.utf8_error().valid_up_to();
                 let line = e.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count() + 1;
                 let byte = e.as_bytes().get(valid).copied().unwrap_or_default();
-                let message = format!("{name}, line {line}: expected text in UTF-8, got the byte 0x{byte:02x}");
+                let message = format!("line {line}: expected text in UTF-8, got the byte 0x{byte:02x}");
                 Err(whole(message, "save the file as UTF-8 (nkf -w, or iconv -f CP932 -t UTF-8)"))
             }
         }
@@ -380,8 +379,13 @@ pub fn did_you_mean<'a>(got: &str, known: impl IntoIterator<Item = &'a str>) -> 
     if length == 0 || length > 40 {
         return None;
     }
-    let near = known.into_iter().map(|name| (edits(&got, &plain(name)), name));
-    near.min_by_key(|(edits, _)| *edits).filter(|(edits, _)| *edits <= length.div_ceil(3).min(4)).map(|(_, name)| name)
+    let distance = |name: &str| {
+        let name = plain(name);
+        // The beginning of a long name is enough to know it by.
+        if length >= 4 && name.starts_with(&got) { 1 } else { edits(&got, &name) }
+    };
+    let near = known.into_iter().map(|name| (distance(name), name)).min_by_key(|(edits, _)| *edits);
+    near.filter(|(edits, _)| *edits <= (length / 3).clamp(1, 4)).map(|(_, name)| name)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
@@ -431,7 +435,9 @@ mod tests {
         assert_eq!(did_you_mean("docmo", known), Some("docomo"));
         assert_eq!(did_you_mean("yahoo_jp", known), Some("yahoo-jp"));
         assert_eq!(did_you_mean("Softbnak", known), Some("softbank"));
+        assert_eq!(did_you_mean("soft", known), Some("softbank"));
         assert_eq!(did_you_mean("nifty", known), None);
+        assert_eq!(did_you_mean("hotmail", ["gmail"]), None);
         assert_eq!(did_you_mean("", known), None);
     }
 

@@ -309,7 +309,20 @@ impl<'a> Builder<'a> {
         }
         let message = format!("this is not YAML: {}", error.info());
         let help = "look for an open bracket or quote, a missing \": \", or wrong indentation here or just above";
-        self.problems.at_with(span, message, help);
+        let problem = Problem::at(self.problems.file(), span, message).help(help);
+        self.problems.push(match self.open_bracket() {
+            Some(open) => problem.also(open, "opened here, not closed yet"),
+            None => problem,
+        });
+    }
+
+    /// The innermost `{` or `[` that waits for its end.
+    fn open_bracket(&self) -> Option<Span> {
+        let starts = self.open.iter().rev().map(|open| match open {
+            Open::List { span, .. } | Open::Map { span, .. } => *span,
+        });
+        let flow = |span: &Span| self.file.text[span.start..].starts_with(['{', '[']);
+        starts.into_iter().find(flow).map(|span| Span { end: span.start + 1, ..span })
     }
 }
 

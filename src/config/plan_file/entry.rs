@@ -10,7 +10,7 @@ use jiff::civil::Time;
 use super::curve::{self, WrittenCurve};
 use super::hours;
 use crate::config::fields::Fields;
-use crate::config::problem::{Problems, Span, did_you_mean};
+use crate::config::problem::{Problems, Span};
 use crate::config::tree::{Entry, Kind, Node};
 use crate::core::names::GroupName;
 use crate::core::plan::{Avoid, Source, Sourced, Spread, Then, WeekHours};
@@ -137,7 +137,7 @@ pub(super) fn read(problems: &Problems, item: &Entry, origin: &Origin, starts: T
         settings: Settings::default(),
         broken: true,
     };
-    let Some(fields) = Fields::of(problems, &item.value, item.key_span, "curve, rate, window and so on") else {
+    let Some(fields) = Fields::of(problems, &item.value, item.key_span, "curve, rate, window, ...") else {
         return entry;
     };
     let known: Vec<_> = CURVE.iter().chain(&SETTINGS).copied().collect();
@@ -228,7 +228,7 @@ fn jitter(problems: &Problems, node: &Node) -> Option<Option<Share>> {
         return Some(None);
     }
     if !text.trim().ends_with('%') {
-        let help = if did_you_mean(text, ["none"]).is_some() { "did you mean \"none\"?" } else { "none: exactly even" };
+        let help = "write a percent sign; none is exactly even";
         problems.at_with(node.span, format!("expected a share such as 20%, or none, got {}", node.shown()), help);
         return None;
     }

@@ -16,7 +16,7 @@ use crate::core::names::{BucketName, GroupName};
 use crate::core::plan::{
     Avoid, Curve, CurveShape, Group, GroupStatus, Groups, LanePlan, Limits, Plan, Source, Sourced, Spread, WeekHours,
 };
-use crate::core::units::{Rate, Share};
+use crate::core::units::{Rate, Share, grouped};
 
 /// A release may move by a fifth of its interval: enough to break lockstep with other senders at round minutes, little
 /// enough that an hour's volume stays within a few percent.
@@ -61,10 +61,11 @@ pub(super) fn resolve(problems: &Problems, written: &WrittenPlan, groups: &Group
     let lanes: BTreeMap<BucketName, Arc<LanePlan>> =
         lanes.into_iter().map(|(b, l)| Some((b, l?))).collect::<Option<_>>()?;
     let default = groups.get(&fallback?).and_then(|group| lanes.get(&group.bucket)).cloned()?;
+    let (name, timezone, day_starts) = written.head.clone()?;
     Some(Plan {
-        name: written.name.clone(),
-        timezone: written.timezone.clone(),
-        day_starts: written.day_starts,
+        name,
+        timezone,
+        day_starts,
         gate: written.gate.clone(),
         lanes,
         default,
@@ -286,7 +287,11 @@ impl<'a> Join<'a> {
         if self.problems.reported(span) {
             return;
         }
-        let message = format!("a burst of {} at {} is more than the throttle can count", burst.value, rate.value);
+        let message = format!(
+            "a burst of {} at {} is more than the throttle can count",
+            grouped(burst.value.get().into()),
+            rate.value
+        );
         self.problems.at_with(span, message, "write a smaller burst; it is what may leave at once after a rest");
     }
 }

@@ -33,23 +33,27 @@ const HORIZON: u32 = 400;
 /// Every lint of the plan.
 pub(super) fn all(problems: &Problems, written: &WrittenPlan, plan: &Plan, groups: &Groups) {
     for (name, entry) in &written.entries {
-        curve(problems, name, entry, groups);
+        curve(problems, name, entry);
         without_curve(problems, name, entry, plan, groups);
     }
+    first_days(problems, written, groups);
     let judge = Judge { problems, written };
     judge.closed(plan);
     judge.caps(plan);
 }
 
-fn curve(problems: &Problems, name: &GroupName, entry: &WrittenEntry, groups: &Groups) {
-    let Some(own) = &entry.curve else { return };
-    let mut curve = own.value.curve.clone();
+/// The entry's own curve with all that the entry says of it.
+fn judged(entry: &WrittenEntry) -> Option<Curve> {
+    let mut curve = entry.curve.as_ref()?.value.curve.clone();
     if let Some(then) = &entry.then {
         curve.then = then.value;
     }
-    let Some(curve) = scaled(curve, entry.scale, entry.up_to) else { return };
+    scaled(curve, entry.scale, entry.up_to)
+}
+
+fn curve(problems: &Problems, name: &GroupName, entry: &WrittenEntry) {
+    let Some((own, curve)) = entry.curve.as_ref().zip(judged(entry)) else { return };
     let place = |day: u32| own.value.days.get(day as usize - 1).copied().unwrap_or(own.value.span);
-    first_day(problems, name, &curve, place(1), groups);
     let last = curve.settles().min(HORIZON);
     let steep = |day: &u32| {
         let (before, after) = (curve.quota(day - 1), curve.quota(*day));
@@ -60,6 +64,7 @@ fn curve(problems: &Problems, name: &GroupName, entry: &WrittenEntry, groups: &G
         let (before, after) = (grouped(curve.quota(day - 1).into()), grouped(curve.quota(day).into()));
         let more = match &steep[1..] {
             [] => String::new(),
+            [day] => format!("; so does day {day}"),
             days => format!("; so do days {}", days.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
         };
         let message = format!("{name}: day {day} steps up from {before} to {after}, more than twice{more}");
@@ -72,15 +77,25 @@ fn curve(problems: &Problems, name: &GroupName, entry: &WrittenEntry, groups: &G
     }
 }
 
-fn first_day(problems: &Problems, name: &GroupName, curve: &Curve, span: Span, groups: &Groups) {
-    let japan =
-        groups.get(name).is_some_and(|g| matches!(g.kind, GroupKind::Carrier | GroupKind::Isp | GroupKind::Freemail));
-    let most = if japan { FIRST_DAY_JAPAN } else { FIRST_DAY_GLOBAL };
-    if curve.quota(1) > most {
-        let first = grouped(curve.quota(1).into());
-        let message = format!("{name}: a first day of {first} is much for a new IP (above {})", grouped(most.into()));
-        problems.lint(span, message, "well for an IP that is warm already; a new one begins with 50 to 100");
+/// One lint for the whole plan: a plan for a warm IP has such a day in every curve.
+fn first_days(problems: &Problems, written: &WrittenPlan, groups: &Groups) {
+    let mut high = Vec::new();
+    for (name, entry) in &written.entries {
+        let Some((own, curve)) = entry.curve.as_ref().zip(judged(entry)) else { continue };
+        let kind = groups.get(name).map(|g| g.kind);
+        let japan = matches!(kind, Some(GroupKind::Carrier | GroupKind::Isp | GroupKind::Freemail));
+        if curve.quota(1) > if japan { FIRST_DAY_JAPAN } else { FIRST_DAY_GLOBAL } {
+            let span = own.value.days.first().copied().unwrap_or(own.value.span);
+            high.push((span, format!("{name} {}", grouped(curve.quota(1).into()))));
+        }
     }
+    high.sort_by_key(|(span, _)| *span);
+    let names = high.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(((first, _), others)) = high.split_first() else { return };
+    let message = format!("much for the first day of a new IP: {names}");
+    let lint = Problem::at(problems.file(), *first, message).lint();
+    let lint = lint.help("well for an IP that is warm already; a new one begins with 50 to 100 per group");
+    problems.push(others.iter().fold(lint, |lint, (span, _)| lint.also(*span, "and here")));
 }
 
 /// An entry of its own that still has the default's curve was perhaps meant to have one.
@@ -189,9 +204,8 @@ fn cap(lane: &LanePlan) -> Option<Cap> {
     let minutes = (0..7).map(|day| open_minutes(lane, day)).max().unwrap_or(0);
     let by_rate = lane.rate.as_ref().map(|rate| Cap {
         // Rounded up, so that a plan that just fits is not blamed.
-        most: u64::try_from(u128::from(minutes) * 60_000_000_000 / rate.value.interval().as_nanos().max(1))
-            .unwrap_or(u64::MAX)
-            + 1,
+        most: u64::try_from((u128::from(minutes) * 60_000_000_000).div_ceil(rate.value.interval().as_nanos().max(1)))
+            .unwrap_or(u64::MAX),
         words: format!("a rate of {}", rate.value),
         source: rate.source.clone(),
     });

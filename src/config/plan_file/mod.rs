@@ -37,9 +37,8 @@ const DEFAULT: &str = "default";
 /// A plan file as written, before `like` and buckets are resolved.
 #[derive(Debug)]
 struct WrittenPlan {
-    name: PlanName,
-    timezone: TimeZone,
-    day_starts: Time,
+    /// Name, zone and start of the day; `None`: one of them was refused.
+    head: Option<(PlanName, TimeZone, Time)>,
     gate: Gate,
     defaults: Settings,
     entries: BTreeMap<GroupName, WrittenEntry>,
@@ -67,7 +66,7 @@ pub fn read_plan_file(file: &Arc<SourceFile>, groups: &Groups) -> Read<Plan> {
 }
 
 fn written(problems: &Problems, root: &Node, groups: &Groups) -> Option<WrittenPlan> {
-    let fields = Fields::of(problems, root, root.span, "a plan: plan, timezone, groups")?;
+    let fields = Fields::of(problems, root, root.span, "plan, timezone, groups, ...")?;
     fields.known(&["plan", "timezone", "day_starts", "advance", "defaults", "groups"]);
     let name = fields.required("plan", "the plan's name").and_then(|_| fields.parsed("plan", "a name"));
     let timezone = fields.required("timezone", "a time zone, such as Asia/Tokyo").and_then(|_| timezone(&fields));
@@ -78,13 +77,14 @@ fn written(problems: &Problems, root: &Node, groups: &Groups) -> Option<WrittenP
     // Hours are read even where `day_starts` could not be, so that their own problems are reported too.
     let starts = day_starts.unwrap_or(Time::midnight());
     let gate = gate(&fields);
-    let defaults = fields.map("defaults", "values for every group");
+    let defaults = fields.map("defaults", "rate, window, ...");
     let defaults = defaults.map(|map| entry::defaults(&map, starts)).unwrap_or_default();
     let entries = fields.required("groups", "one entry per destination group").and_then(|_| {
-        let map = fields.map("groups", "destination groups")?;
+        let map = fields.map("groups", "destination groups by name")?;
         Some(entries(&map, starts, groups))
     });
-    Some(WrittenPlan { name: name?, timezone: timezone?, day_starts: day_starts?, gate, defaults, entries: entries? })
+    let head = name.zip(timezone).zip(day_starts).map(|((name, timezone), starts)| (name, timezone, starts));
+    Some(WrittenPlan { head, gate, defaults, entries: entries? })
 }
 
 pub(super) fn timezone(fields: &Fields<'_>) -> Option<TimeZone> {
@@ -114,7 +114,7 @@ fn gate(fields: &Fields<'_>) -> Gate {
         unknown_users: Share::percent(1),
         complaints: Share::per_mille(1),
     };
-    let Some(advance) = fields.map("advance", "what a warm-up day must show") else { return gate };
+    let Some(advance) = fields.map("advance", "filled, emptied, ...") else { return gate };
     advance.known(&["filled", "emptied", "sample", "deferrals", "bounces", "unknown_users", "complaints"]);
     if let Some(sample) = advance.count("sample") {
         gate.sample = sample.get();
