@@ -7,5 +7,6 @@ mod support;
 mod commands_answer;
 mod explains_why_nothing_moves;
 mod json_shapes;
+mod obeys_its_service_manager;
 mod prepared;
 mod stands_on_real_parts;
