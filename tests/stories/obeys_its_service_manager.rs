@@ -60,7 +60,7 @@ fn a_broken_file_is_refused_with_all_its_problems_and_the_old_one_stays_in_force
     let socket = manager(&mut project);
     let told = project.path("told.json");
     let shown = told.display();
-    let more = format!("worker: {{ on_event: [/bin/sh, -c, 'cat >> {shown}'] }}\n");
+    let more = format!("on_event: [/bin/sh, -c, 'cat >> {shown}']\n");
     let good = project.read("plan.yaml");
     project.write("hikagen.yaml", project.read("hikagen.yaml") + &more);
     let running = worker(&project);
