@@ -198,9 +198,11 @@ pub async fn run(
     for settings in config.relays.values() {
         worker.start(settings)?;
     }
-    let keeper = tokio::spawn(housekeeping::run(shared.clone(), worker.config.subscribe()));
+    // Held in a set, so that a worker that is dropped takes its housekeeping with it.
+    let mut keepers = JoinSet::new();
+    keepers.spawn(housekeeping::run(shared.clone(), worker.config.subscribe()));
     worker.attend(until_idle, &mut control).await;
-    keeper.abort();
+    keepers.shutdown().await;
     // A poisoned lock's error would hold the guard over the wait.
     let events = shared.events.lock().ok().map(|events| events.clone());
     if let Some(events) = events {

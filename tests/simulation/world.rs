@@ -215,7 +215,10 @@ impl World {
         self.in_the_air += self.in_the_air_now().await;
         life.task.abort();
         let _ = life.task.await;
-        tokio::task::yield_now().await;
+        // Tasks of tasks fall one after the other.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
