@@ -5,6 +5,7 @@
 //! exit codes are those of [`Exit`].
 
 mod audit;
+mod check;
 mod context;
 mod init;
 mod lane;
@@ -45,6 +46,8 @@ struct Cli {
 enum Command {
     /// Write commented files to start from
     Init(init::Args),
+    /// Look at the configuration and everything it names; show what is in force and where each value comes from
+    Check(check::Args),
     /// Send, by plan, until told to end (SIGTERM drains, SIGHUP reads the files again)
     Run(run::Args),
     /// Show and check warm-up plans
@@ -70,6 +73,7 @@ enum Command {
 fn dispatch(command: Command, context: &Context) -> Outcome {
     match command {
         Command::Init(args) => init::run(args, context),
+        Command::Check(args) => check::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Plan(args) => plan::run(args, context),
         Command::Status(args) => status::run(args, context),

@@ -15,7 +15,7 @@ pub use times::{Instants, Times, When};
 
 use super::config_file::headers;
 use super::fields::Fields;
-use super::problem::{Problems, Read, SourceFile, quoted};
+use super::problem::{Problem, Problems, Read, SourceFile, Span, did_you_mean, quoted};
 use super::tree::{self, Node};
 use crate::compose::Unsubscribe;
 use crate::core::address::Address;
@@ -53,6 +53,24 @@ pub struct CampaignFile {
     pub headers: Vec<(String, String)>,
     /// How to leave.
     pub unsubscribe: Option<Unsubscribe>,
+    pool_place: Span,
+}
+
+impl CampaignFile {
+    /// Says so when the configuration, which has `pools`, does not have this one.
+    #[must_use]
+    pub fn unknown_pool<'a>(&self, pools: impl IntoIterator<Item = &'a PoolName>) -> Option<Problem> {
+        let names: Vec<&str> = pools.into_iter().map(PoolName::as_str).collect();
+        if names.contains(&self.pool.as_str()) {
+            return None;
+        }
+        let message = format!("the configuration has no pool {}", quoted(self.pool.as_str()));
+        let help = match did_you_mean(self.pool.as_str(), names.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("its pools: {}", names.join(", ")),
+        };
+        Some(Problem::at(&self.file, self.pool_place, message).help(help))
+    }
 }
 
 const KEYS: [&str; 15] = [
@@ -138,6 +156,7 @@ fn campaign(problems: &Problems, root: &Node, timezone: &TimeZone) -> Option<Cam
         weight: weight?,
         headers,
         unsubscribe,
+        pool_place: fields.node("pool").map_or(root.span, |node| node.span),
     })
 }
 

@@ -8,6 +8,7 @@ pub mod config_file;
 pub mod curves;
 pub mod fields;
 pub mod groups_file;
+pub mod in_force;
 pub mod plan_file;
 pub mod problem;
 mod replies_file;

@@ -108,6 +108,12 @@ impl RelaySettings {
 /// Connections at once where the configuration names no number.
 pub const DEFAULT_CONNECTIONS: u32 = 4;
 
+/// Messages before a connection is given up, when neither relay nor lane say.
+pub const DEFAULT_MESSAGES_PER_CONNECTION: u32 = 100;
+
+/// Age at which a connection is given up, when the relay does not say.
+pub const DEFAULT_CONNECTION_AGE: Duration = Duration::from_secs(300);
+
 /// How the connection to a relay is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {

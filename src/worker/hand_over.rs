@@ -9,7 +9,7 @@ use super::events::{EventKind, Subject};
 use super::outbox::Open;
 use super::outcome;
 use super::relay_loop::{Done, Job, Owner};
-use crate::config::Answers;
+use crate::config::{Answers, DEFAULT_CONNECTION_AGE, DEFAULT_MESSAGES_PER_CONNECTION};
 use crate::core::address::Address;
 use crate::core::campaign::{CampaignState, Class};
 use crate::core::lane::{Held, PauseCause};
@@ -20,21 +20,18 @@ use crate::core::schedule::{Because, Break, CLAIM_LAG, Effect};
 use crate::relay::Connection;
 use crate::store::{Disposition, Pause, Scope, StoreError};
 
-/// Messages before a connection is given up, when nobody says.
-const MESSAGES_PER_CONNECTION: u32 = 100;
-/// Age at which a connection is given up, when nobody says.
-const CONNECTION_AGE: Duration = Duration::from_secs(300);
 /// A hold that lasts longer than this many times the claiming distance sends claims back unsent.
 const PATIENCE: u32 = 3;
 
 impl Owner {
     fn age(&self) -> Duration {
-        self.settings.limits.connection_age.unwrap_or(CONNECTION_AGE)
+        self.settings.limits.connection_age.unwrap_or(DEFAULT_CONNECTION_AGE)
     }
 
     /// Most messages of a connection, for a lane.
     fn most(&self, bucket: Option<&BucketName>) -> u32 {
-        let of_relay = self.settings.limits.messages_per_connection.map_or(MESSAGES_PER_CONNECTION, |n| n.get());
+        let of_relay =
+            self.settings.limits.messages_per_connection.map_or(DEFAULT_MESSAGES_PER_CONNECTION, |n| n.get());
         let lane = bucket.and_then(|b| self.schedule.lanes().get(b));
         lane.and_then(|l| l.plan.messages_per_connection.as_ref()).map_or(of_relay, |n| n.value.get().min(of_relay))
     }
