@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::Shared;
 use super::events::{EventKind, Subject};
 use super::outbox::Ready;
@@ -15,7 +17,7 @@ use super::relay_loop::{Composed, Done, Owner};
 use super::view::View;
 use crate::compose::{Composer, Identity, Recipient};
 use crate::core::campaign::{CampaignId, Class};
-use crate::core::lane::Held;
+use crate::core::lane::{Held, PauseCause};
 use crate::core::moment::Moment;
 use crate::core::names::BucketName;
 use crate::core::schedule::{LaneWant, Rollover};
@@ -118,12 +120,46 @@ impl Owner {
             }
         }
         self.schedule.set_pauses(view.relay_held.clone(), &view.lanes_held);
+        self.say_pauses(&view);
         self.view = view;
         self.looks = self.looks.saturating_add(1);
         if self.looks == 1 {
             self.announce();
         }
         self.note_empty_lanes(now).await;
+    }
+
+    /// Says which pauses began or ended since the last look; at the first look all of them, later the operator's (what this
+    /// worker puts in force itself, it says then).
+    fn say_pauses(&self, new: &View) {
+        let relay = &self.settings.name;
+        let said = |held: &&Held| self.looks == 0 || held.cause == PauseCause::Operator;
+        let words = |held: &Held| {
+            format!("paused until {} ({}): {}", self.end_in_words(held.until), held.cause.as_str(), held.reason)
+        };
+        for held in new.relay_held.iter().filter(said).filter(|held| !self.view.relay_held.contains(held)) {
+            tracing::warn!(%relay, "{}", words(held));
+        }
+        for (bucket, held) in new.lanes_held.iter().filter(|(_, held)| said(&held)) {
+            if !self.view.lanes_held.iter().any(|(b, old)| b == bucket && old == held) {
+                tracing::warn!(%relay, lane = %bucket, "{}", words(held));
+            }
+        }
+        for held in self.view.relay_held.iter().filter(said).filter(|held| !new.relay_held.contains(held)) {
+            tracing::info!(%relay, "the pause has ended: {}", held.reason);
+        }
+        for (bucket, held) in self.view.lanes_held.iter().filter(|(_, held)| said(&held)) {
+            if !new.lanes_held.iter().any(|(b, new)| b == bucket && new == held) {
+                tracing::info!(%relay, lane = %bucket, "the pause has ended: {}", held.reason);
+            }
+        }
+    }
+
+    /// A pause's end, after "until".
+    pub(super) fn end_in_words(&self, until: Option<Timestamp>) -> String {
+        until.map_or("the operator resumes it".to_owned(), |until| {
+            until.to_zoned(self.config.timezone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+        })
     }
 
     /// A lane whose backlog ran empty after enough of its quota: the plan day counts, also after a restart.

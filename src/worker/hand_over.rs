@@ -240,9 +240,7 @@ impl Owner {
         };
         self.schedule.pause(bucket.as_ref(), held.clone());
         self.fresh_pauses.push((bucket, held, now.up));
-        let until = pause.until.map_or("the operator resumes it".to_owned(), |until| {
-            until.to_zoned(self.config.timezone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
-        });
+        let until = self.end_in_words(pause.until);
         let text = match pause.cause {
             PauseCause::Stop => format!("stopped until {until} (block number {} within 7 days): {reason}", pause.times),
             _ => format!("paused until {until}: {reason}"),

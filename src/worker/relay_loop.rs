@@ -236,7 +236,8 @@ impl RelayTask {
                 }
                 () = clock.sleep(wake) => {}
                 _ = self.stop.changed() => {}
-                _ = self.settings.changed() => {}
+                // Waiting marks them as seen; the next turn looks whether they have changed.
+                _ = self.settings.changed() => self.settings.mark_changed(),
             }
         }
         owner.close_all().await;
