@@ -5,16 +5,20 @@
 //! exit codes are those of [`Exit`].
 
 mod audit;
+mod campaign;
 mod check;
 mod context;
 mod init;
 mod lane;
+mod message;
 mod pause;
 mod plan;
 mod run;
 mod simulate;
 mod status;
 mod store;
+mod submit;
+mod suppress;
 mod why;
 
 use std::ffi::OsString;
@@ -48,6 +52,14 @@ enum Command {
     Init(init::Args),
     /// Look at the configuration and everything it names; show what is in force and where each value comes from
     Check(check::Args),
+    /// Take a campaign file and its list in; the same again goes on where it stopped
+    Submit(submit::Args),
+    /// Show, preview, pause, resume, cancel and export campaigns
+    Campaign(campaign::Args),
+    /// Hold addresses back, and see which are
+    Suppress(suppress::Args),
+    /// Show a message, or settle one whose fate is unknown
+    Message(message::Args),
     /// Send, by plan, until told to end (SIGTERM drains, SIGHUP reads the files again)
     Run(run::Args),
     /// Show and check warm-up plans
@@ -74,6 +86,10 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
     match command {
         Command::Init(args) => init::run(args, context),
         Command::Check(args) => check::run(args, context),
+        Command::Submit(args) => submit::run(args, context),
+        Command::Campaign(args) => campaign::run(args, context),
+        Command::Suppress(args) => suppress::run(args, context),
+        Command::Message(args) => message::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Plan(args) => plan::run(args, context),
         Command::Status(args) => status::run(args, context),

@@ -208,6 +208,33 @@ impl Templates {
     }
 }
 
+/// What the recipient reads, before it is encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Subject.
+    pub subject: String,
+    /// Text part.
+    pub text: Option<String>,
+    /// HTML part.
+    pub html: Option<String>,
+}
+
+impl Templates {
+    /// What the recipient of a message reads.
+    ///
+    /// # Errors
+    /// When a template fails on this row.
+    pub fn show(&self, recipient: Recipient<'_>, identity: &Identity) -> Result<Shown, ComposeError> {
+        let token = self.tokens.token(recipient.message);
+        let (row, _) = self.row(recipient, identity, &token)?;
+        Ok(Shown {
+            subject: one_line(&self.sheets.render("subject", &row)?.unwrap_or_default()),
+            text: self.sheets.render("text", &row)?,
+            html: self.sheets.render("html", &row)?,
+        })
+    }
+}
+
 impl Composer for Templates {
     fn compose(
         &self,

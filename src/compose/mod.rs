@@ -15,7 +15,7 @@ use crate::core::campaign::MessageId;
 use crate::relay::Outgoing;
 
 pub use mailbox::{Mailbox, ascii_domain};
-pub use message::{Templates, check_header_name};
+pub use message::{Shown, Templates, check_header_name};
 pub use template::{BUILT_IN, Places};
 pub use token::{KeyError, TOKEN_LETTERS, Tokens};
 

@@ -149,7 +149,7 @@ fn check_value(name: &str, value: &str) -> Result<(), Refusal> {
 }
 
 /// An address as lists hold it: full-width letters, blanks around it and around the @, and invisible characters are mended.
-fn clean_address(raw: &str) -> Result<Address, Refusal> {
+pub(super) fn clean_address(raw: &str) -> Result<Address, Refusal> {
     let folded = fold(raw);
     let trimmed = folded.trim_matches(is_blank);
     if trimmed.is_empty() {

@@ -8,9 +8,11 @@ mod clean;
 mod encoding;
 mod first_day;
 mod load;
+mod preview;
 mod rejects;
 mod resubmit;
 mod rows;
+mod suppressions;
 mod survey;
 
 use std::collections::BTreeMap;
@@ -31,7 +33,9 @@ use crate::store::{CampaignRow, NewCampaign, Revision, Store, StoreError};
 pub use clean::Rule;
 pub use encoding::Encoding;
 pub use first_day::LaneFirstDay;
+pub use preview::Preview;
 pub use rejects::Reject;
+pub use suppressions::{clean_key, read_suppressions, reason_of};
 pub use survey::GroupCount;
 
 use load::{Target, load};
@@ -287,13 +291,7 @@ impl Intake<'_> {
     ) -> Result<(List, Survey, Vec<String>), Refused> {
         let mut problems = Vec::new();
         let relays = self.relays(&submission.pool).map_err(|problem| problems.push(problem)).unwrap_or_default();
-        let templates = Templates::compile_from(
-            &submission.content,
-            submission.places.clone(),
-            self.config.groups.clone(),
-            self.tokens.clone(),
-        );
-        let templates = templates.map_err(|errors| problems.extend(errors.into_iter().map(|e| e.0))).ok();
+        let templates = self.templates(submission).map_err(|errors| problems.extend(errors)).ok();
         let list = List::open(&submission.list, &mut |bytes| progress(Progress::Reading { bytes }));
         let list = list.map_err(|problem| problems.push(problem)).ok();
         if let (Some(templates), Some(list)) = (&templates, &list) {
@@ -317,6 +315,12 @@ impl Intake<'_> {
         }
         let warnings = warnings(submission, &templates, &list);
         Ok((list, survey, warnings))
+    }
+
+    fn templates(&self, submission: &Submission) -> Result<Templates, Vec<String>> {
+        let (groups, tokens) = (self.config.groups.clone(), self.tokens.clone());
+        Templates::compile_from(&submission.content, submission.places.clone(), groups, tokens)
+            .map_err(|errors| errors.into_iter().map(|e| e.0).collect())
     }
 
     fn relays(&self, pool: &PoolName) -> Result<Vec<&RelaySettings>, String> {
@@ -405,11 +409,6 @@ fn warnings(submission: &Submission, templates: &Templates, list: &List) -> Vec<
     let content = &submission.content;
     let mut warnings = Vec::new();
     let mut warn = |text: &str| warnings.push(text.to_owned());
-    if submission.class == Class::Bulk && content.unsubscribe.is_none() {
-        warn(
-            "bulk mail without \"unsubscribe\": Gmail and Yahoo ask for one-click unsubscribe, and Japanese law for a way out",
-        );
-    }
     if content.unsubscribe.as_ref().is_some_and(|u| u.url.is_some() && !u.one_click) {
         warn("unsubscribe without \"one_click: true\": Gmail and Yahoo ask bulk senders for it (RFC 8058)");
     }
