@@ -8,6 +8,7 @@ mod audit;
 mod campaign;
 mod check;
 mod context;
+mod demo;
 mod init;
 mod lane;
 mod message;
@@ -76,6 +77,8 @@ enum Command {
     Why(why::Args),
     /// Recount what left against what the plans allowed
     Audit(audit::Args),
+    /// Show one plan day of a newsletter in half a minute, on this machine only
+    Demo(demo::Args),
     /// Answer as the carriers do, on loopback, to try things against
     Simulate(simulate::Args),
     /// Look after the store
@@ -98,6 +101,7 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Resume(args) => pause::resume(args, context),
         Command::Why(args) => why::run(args, context),
         Command::Audit(args) => audit::run(args, context),
+        Command::Demo(args) => demo::run(args, context),
         Command::Simulate(args) => simulate::run(args, context),
         Command::Store(args) => store::run(args, context),
     }
