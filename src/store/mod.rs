@@ -252,6 +252,10 @@ pub trait Store: Send + Sync {
         day: Date,
     ) -> Result<Vec<Release>, StoreError>;
 
+    /// Looks whether the store is whole: the file's structure, every message in exactly one place, every counter right. Problems
+    /// in words; none when all is well. Reads everything (seconds for a million messages): never at start.
+    async fn inspect(&self) -> Result<Vec<String>, StoreError>;
+
     /// Newest events first.
     async fn events(&self, limit: u32) -> Result<Vec<EventRow>, StoreError>;
 

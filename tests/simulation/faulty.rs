@@ -165,6 +165,7 @@ pass! {
     fn settle_parked(&self, id: MessageId, accepted: bool, now: Timestamp) -> ();
     fn backup(&self, to: &std::path::Path) -> ();
     fn begin(&self, now: Timestamp) -> Option<String>;
+    fn inspect(&self) -> Vec<String>;
     fn release(&self, lease: &Lease) -> ();
     fn outlook(&self, now: Timestamp) -> Outlook;
     fn roll(&self, lease: &Lease, verdicts: Vec<Verdict>, ledgers: Vec<Ledger>, now: Timestamp) -> ();

@@ -262,6 +262,10 @@ impl Store for SqliteStore {
         self.report(move |db| audit::releases(db, &relay, bucket.as_ref(), day)).await
     }
 
+    async fn inspect(&self) -> Result<Vec<String>> {
+        self.report(audit::inspect).await
+    }
+
     async fn events(&self, limit: u32) -> Result<Vec<EventRow>> {
         self.report(move |db| reports::events(db, limit)).await
     }

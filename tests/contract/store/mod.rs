@@ -8,6 +8,7 @@ mod leasing;
 mod loading;
 mod ordering;
 mod settling;
+mod wandering;
 mod world;
 
 pub(crate) use world::*;
