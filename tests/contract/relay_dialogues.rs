@@ -339,6 +339,7 @@ dialogues! {
     a_recipient_that_would_write_a_command_is_not_sent
     a_refusal_in_the_middle_of_a_large_message_is_heard
     a_refused_ehlo_is_a_reply
+    a_refused_recipient_is_what_is_told_when_421_follows
     a_refused_recipient_keeps_the_connection
     a_refused_recipient_keeps_the_connection_step_by_step
     a_refused_sender_before_the_end_is_what_is_told

@@ -149,15 +149,13 @@ impl Session {
         self.wire.lock().poll_unasked(&mut Context::from_waker(Waker::noop())).is_none()
     }
 
-    /// Says QUIT where that can be heard, and closes.
-    pub(super) async fn close(mut self, polite: bool) {
+    /// Says QUIT and closes.
+    pub(super) async fn close(mut self) {
         let goodbye = async {
-            if polite {
-                let _ = self.lettre.command(Quit).await;
-            }
+            let _ = self.lettre.command(Quit).await;
             poll_fn(|cx| self.wire.lock().poll_shutdown(cx)).await;
         };
-        // The message is settled; nobody waits for a server that is slow to say farewell.
+        // Every message is settled; nobody waits for a server that is slow to say farewell.
         let _ = timeout(GOODBYE, goodbye).await;
     }
 }

@@ -91,25 +91,18 @@ impl SmtpConnection {
         let mailed = self.take(Stage::Mail, first, &[250])?;
         let rcpt = self.session.next().await;
         let rcpt = self.take_after(&mailed, Stage::Rcpt, rcpt, &[250, 251, 252])?;
+        let (recipient_taken, envelope) = (rcpt.is_ok(), mailed.and(rcpt));
         let data = self.session.next().await;
-        let refused = mailed.as_ref().err().or(rcpt.as_ref().err()).cloned();
-        let data = match (data, &refused) {
-            (Err(_), Some(refused)) => return Err(refused.clone()),
-            (data, _) => self.take(Stage::Data, data, &[354])?,
-        };
-        match (refused, data) {
-            (None, Ok(())) => Ok(Offer::Open),
-            (None, Err(refused)) => {
-                self.reset_first = true;
-                Ok(Offer::Refused(refused))
-            }
-            (Some(refused), Err(_)) => {
+        let data = self.take_after(&envelope, Stage::Data, data, &[354])?;
+        match (envelope, data) {
+            (Ok(()), Ok(())) => Ok(Offer::Open),
+            (Err(refused), Err(_)) | (Ok(()), Err(refused)) => {
                 self.reset_first = true;
                 Ok(Offer::Refused(refused))
             }
             // A message to a recipient whose sender was refused: better no connection than an empty mail.
-            (Some(refused), Ok(())) if rcpt.is_ok() => Err(refused),
-            (Some(refused), Ok(())) => self.end_empty_message(refused).await,
+            (Err(refused), Ok(())) if recipient_taken => Err(refused),
+            (Err(refused), Ok(())) => self.end_empty_message(refused).await,
         }
     }
 
@@ -271,8 +264,10 @@ impl Connection for SmtpConnection {
     }
 
     async fn close(self: Box<Self>) {
-        let polite = self.usable;
-        self.session.close(polite).await;
+        // A connection out of step is dropped: a farewell would wait behind what it still has to say.
+        if self.usable {
+            self.session.close().await;
+        }
     }
 }
 
