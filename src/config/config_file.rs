@@ -184,7 +184,8 @@ impl Reader<'_> {
         match SourceFile::open(&self.keepers.folder.join(name)) {
             Ok(file) => Some(file),
             Err(problem) => {
-                let own = Problem::at(problems.file(), node.span, problem.message);
+                let message = format!("{} {}", problem.file.name, problem.message);
+                let own = Problem::at(problems.file(), node.span, message);
                 problems.push(own.help("paths are relative to the configuration's directory"));
                 None
             }

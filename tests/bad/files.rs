@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A kind of file and the command that judges it, run inside the case's folder.
-const KINDS: [(&str, &[&str]); 3] = [
+const KINDS: [(&str, &[&str]); 6] = [
     ("plans", &["plan", "check", "plan.yaml"]),
     ("plans-strict", &["plan", "check", "--strict", "plan.yaml"]),
+    ("configs", &["check"]),
+    ("groups", &["check"]),
+    ("campaigns", &["check", "campaign.yaml"]),
     ("plans-json", &["plan", "check", "--json", "plan.yaml"]),
 ];
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -177,11 +176,15 @@ fn warmup(fields: &Fields<'_>) -> Warmup {
         }
         date
     });
-    let day = map.count("day").map_or(1, NonZeroU32::get);
-    if day > 400 {
-        let at = map.node("day").map_or(map.span, |n| n.span);
-        map.problems().at(at, format!("expected a warm-up day of at most 400, got {day}"));
-    }
+    let day = map.read("day", |problems, node| {
+        let text = problems.text(node, "a warm-up day")?;
+        let day = crate::core::units::count(text).ok().filter(|day| (1..=400).contains(day));
+        if day.is_none() {
+            problems.expected(node, "a warm-up day from 1 to 400");
+        }
+        day
+    });
+    let day = day.unwrap_or(1);
     Warmup { day, started }
 }
 
