@@ -1,6 +1,7 @@
 //! Owns `campaign list|show|preview|pause|resume|cancel`; `export` and `test` have files of their own.
 
 mod export;
+mod trial;
 mod views;
 
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ enum Order {
         #[arg(long, conflicts_with = "json")]
         raw: bool,
     },
+    /// Send the mail for one row to an address of your own, now, within the limits
+    Test(trial::Args),
     /// Let nothing of a campaign leave until it is resumed
     Pause {
         /// Its name
@@ -79,6 +82,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         Order::List => list(context, &config),
         Order::Show { name } => show(&name, context, &config),
         Order::Preview { file, row, raw } => preview(&file, row, raw, context, &config),
+        Order::Test(args) => trial::run(&args, context, &config),
         Order::Pause { name, reason } => order(&name, CampaignState::Paused, &reason, context, &config),
         Order::Resume { name } => order(&name, CampaignState::Running, "", context, &config),
         Order::Cancel { name, reason } => order(&name, CampaignState::Cancelled, &reason, context, &config),

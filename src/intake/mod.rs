@@ -14,6 +14,7 @@ mod resubmit;
 mod rows;
 mod suppressions;
 mod survey;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub use preview::Preview;
 pub use rejects::Reject;
 pub use suppressions::{clean_key, read_suppressions, reason_of};
 pub use survey::GroupCount;
+pub use trial::Trial;
 
 use load::{Target, load};
 use rejects::Rejects;

@@ -103,6 +103,10 @@ impl Owner {
             Ok(outlook) => outlook,
             Err(error) => return self.store_failed(&error, now),
         };
+        let outlook = match self.shared.only {
+            Some(campaign) => only(outlook, campaign),
+            None => outlook,
+        };
         let mut view = View::of(outlook, &self.settings.name, &self.config, now.at);
         self.schedule.keep_for_transactional(view.keeps_for_transactional);
         for bucket in view.backlog.lanes.keys() {
@@ -400,4 +404,11 @@ fn compose_all(
         }
     }
     composed
+}
+
+/// The outlook with one campaign alone.
+fn only(mut outlook: Outlook, campaign: CampaignId) -> Outlook {
+    outlook.campaigns.retain(|row| row.id == campaign);
+    outlook.waiting.retain(|row| row.campaign == campaign);
+    outlook
 }

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use crate::clock::SharedClock;
 use crate::compose::Composer;
 use crate::config::{Config, RelaySettings};
-use crate::core::campaign::RevisionId;
+use crate::core::campaign::{CampaignId, RevisionId};
 use crate::core::names::RelayName;
 use crate::relay::Relay;
 use crate::store::{Store, StoreError};
@@ -122,6 +122,8 @@ pub(crate) struct Shared {
     /// When the next message that waits for its retry is due, seconds since the epoch; `u64::MAX`: none.
     pub(crate) next_due: AtomicU64,
     pub(crate) moments: moments::Moments,
+    /// Nothing of other campaigns is looked at.
+    pub(crate) only: Option<CampaignId>,
 }
 
 impl Shared {
@@ -178,7 +180,30 @@ pub async fn run(
     parts: Parts,
     config: Arc<Config>,
     until_idle: bool,
+    control: mpsc::Receiver<Control>,
+) -> Result<(), WorkerError> {
+    run_for(parts, config, until_idle, control, None).await
+}
+
+/// Runs for one campaign alone, until nothing more of it can leave in this plan day: everything else stays where it is.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_campaign(
+    parts: Parts,
+    config: Arc<Config>,
+    campaign: CampaignId,
+    control: mpsc::Receiver<Control>,
+) -> Result<(), WorkerError> {
+    run_for(parts, config, true, control, Some(campaign)).await
+}
+
+async fn run_for(
+    parts: Parts,
+    config: Arc<Config>,
+    until_idle: bool,
     mut control: mpsc::Receiver<Control>,
+    only: Option<CampaignId>,
 ) -> Result<(), WorkerError> {
     let shared = Arc::new(Shared {
         moments: moments::Moments::new(parts.clock.clone()),
@@ -187,6 +212,7 @@ pub async fn run(
         events: Mutex::new(EventRunner::new(config.worker.on_event.clone())),
         disk_low: AtomicBool::new(false),
         next_due: AtomicU64::new(0),
+        only,
     });
     begin(&shared).await?;
     let mut worker = Worker {
