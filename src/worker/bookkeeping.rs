@@ -202,16 +202,29 @@ impl Owner {
 
     /// Writes down what each lane can still send today, for later relays of its pools.
     pub(super) fn write_needs(&mut self, now: Moment) {
-        let every = self.shared.parts.pacing.needs;
-        if self.looks == 0 || self.lost || self.needs_at.is_some_and(|at| now.up < at + every) {
+        let (every, poll) = (self.shared.parts.pacing.needs, self.shared.parts.pacing.poll);
+        if self.looks == 0 || self.lost || self.needs_at.is_some_and(|at| now.up < at + poll) {
+            return;
+        }
+        let at_rest = self.jobs.is_empty() && self.outbox.is_empty() && !self.claiming;
+        let due = self.needs_at.is_none_or(|at| now.up >= at + every);
+        if !due && !at_rest {
+            return;
+        }
+        let mut needs: BTreeMap<BucketName, u32> = BTreeMap::new();
+        if self.may_send() {
+            needs.extend(self.schedule.unseen_needs(now));
+            needs.extend(self.schedule.needs(now));
+        }
+        // At rest, a need that has changed is written at once: a later relay waits for what this one leaves.
+        if !due && needs == self.needs_said {
             return;
         }
         self.needs_at = Some(now.up);
-        let mut needs: BTreeMap<BucketName, u32> = self.schedule.unseen_needs(now).into_iter().collect();
-        needs.extend(self.schedule.needs(now));
+        self.needs_said.clone_from(&needs);
         let (store, relay) = (self.shared.parts.store.clone(), self.settings.name.clone());
         let until = now.plus(every * 3).at;
-        let needs: Vec<_> = if self.may_send() { needs.into_iter().collect() } else { Vec::new() };
+        let needs: Vec<_> = needs.into_iter().collect();
         self.tasks.spawn(async move { Done::NeedsWritten(store.write_needs(&relay, needs, until).await) });
     }
 

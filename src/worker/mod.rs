@@ -206,7 +206,7 @@ async fn run_for(
     only: Option<CampaignId>,
 ) -> Result<(), WorkerError> {
     let shared = Arc::new(Shared {
-        moments: moments::Moments::new(parts.clock.clone()),
+        moments: moments::Moments::new(parts.clock.clone(), parts.pacing.poll / 4),
         parts,
         composers: Mutex::new(HashMap::new()),
         events: Mutex::new(EventRunner::new(config.worker.on_event.clone())),

@@ -4,24 +4,23 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::clock::SharedClock;
 use crate::core::moment::Moment;
 
-/// Up to this the time of day is derived from the time since boot. The two are read one after the other, and a preempted
-/// reader would otherwise write a release into the log some milliseconds off the instant at which its token was taken.
-const DRIFT: SignedDuration = SignedDuration::from_millis(50);
-
 /// Reads moments.
 pub(crate) struct Moments {
     clock: SharedClock,
+    /// Up to this the time of day is derived from the time since boot. The two are read one after the other, and a preempted
+    /// reader would otherwise write a release into the log some milliseconds off the instant at which its token was taken.
+    drift: Duration,
     anchor: Mutex<Option<(Timestamp, Duration)>>,
 }
 
 impl Moments {
-    pub(crate) fn new(clock: SharedClock) -> Self {
-        Self { clock, anchor: Mutex::new(None) }
+    pub(crate) fn new(clock: SharedClock, drift: Duration) -> Self {
+        Self { clock, drift, anchor: Mutex::new(None) }
     }
 
     /// Now, on both clocks.
@@ -30,7 +29,7 @@ impl Moments {
         let Ok(mut anchor) = self.anchor.lock() else { return Moment { at, up } };
         if let Some((anchor_at, anchor_up)) = *anchor
             && let Ok(derived) = anchor_at.checked_add(up.saturating_sub(anchor_up))
-            && at.duration_since(derived).abs() <= DRIFT
+            && at.duration_since(derived).unsigned_abs() <= self.drift
         {
             return Moment { at: derived, up };
         }

@@ -3,7 +3,7 @@
 //! Invariants: one task owns the relay with all its lanes, so its limits are plain numbers; nothing here waits for a network or
 //! the store: what takes time runs beside the loop and comes back as `Done`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -87,6 +87,8 @@ pub(super) struct Owner {
     pub(super) looked_at: Option<Duration>,
     pub(super) needs_at: Option<Duration>,
     pub(super) needs_written: bool,
+    /// The needs last written down.
+    pub(super) needs_said: BTreeMap<BucketName, u32>,
     pub(super) rollover: Option<Rollover>,
     /// No new claim before this time since boot: the store could not be written.
     pub(super) store_rests: Option<Duration>,
@@ -201,6 +203,7 @@ impl RelayTask {
             looked_at: None,
             needs_at: None,
             needs_written: false,
+            needs_said: BTreeMap::new(),
             rollover: (rollover != Rollover::default()).then_some(rollover),
             store_rests: None,
             fresh_pauses: Vec::new(),
