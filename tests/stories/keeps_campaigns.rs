@@ -1,0 +1,157 @@
+//! A campaign from its file to its end, as its operator meets it.
+
+use serde_json::json;
+
+use crate::support::program::Project;
+use crate::support::python;
+use crate::support::scene::{RelayEntry, write_configuration, write_plan};
+use crate::support::sink::Sink;
+
+#[test]
+fn the_examples_are_submitted_as_written_and_again_without_doubling() {
+    let project = Project::of_examples();
+    let report = project.hikagen(&["submit", "campaign.yaml", "--json"]).expect(0).json();
+    assert_eq!((&report["done"], &report["added"], &report["rejected"]), (&json!("created"), &json!(6), &json!(0)));
+    assert_eq!(report["encoding"], "UTF-8");
+    assert_eq!(report["columns"], json!(["email", "name", "city", "score"]));
+    assert_eq!(report["start"], "2026-11-24T00:00:00Z");
+    let again = project.hikagen(&["submit", "campaign.yaml", "--json"]).expect(0).json();
+    assert_eq!((&again["done"], &again["added"], &again["known"]), (&json!("resubmitted"), &json!(0), &json!(6)));
+    let list = project.hikagen(&["campaign", "list", "--json"]).expect(0).json();
+    assert_eq!((list[0]["messages"].as_u64(), &list[0]["states"]), (Some(6), &json!({"queued": 6})));
+}
+
+#[test]
+fn a_dry_run_counts_shows_the_first_day_and_one_mail_and_stores_nothing() {
+    let project = Project::of_examples();
+    let dry = project.hikagen(&["submit", "campaign.yaml", "--dry-run"]).expect(0);
+    dry.says("would be taken").says("first day, 2026-11-24").says("tokyo-new/docomo").says("山田 花子 様へ");
+    let dry = project.hikagen(&["submit", "campaign.yaml", "--dry-run", "--json"]).expect(0).json();
+    assert_eq!((&dry["done"], &dry["recipients"]), (&json!("checked"), &json!(6)));
+    assert_eq!(dry["preview"]["recipient"], "hanako@docomo.ne.jp");
+    assert_eq!(project.hikagen(&["campaign", "list", "--json"]).expect(0).json(), json!([]));
+}
+
+#[test]
+fn refused_rows_go_to_a_file_and_the_rest_is_taken() {
+    let project = Project::of_examples();
+    project.write("recipients.csv", "email,name,city\nhanako@docomo.ne.jp,花子,横浜\nnobody,x,y\n");
+    let run = project.hikagen(&["submit", "campaign.yaml"]).expect(0);
+    run.says("1 refused").says("line 3: nobody: an address is local@domain").says("recipients.rejects.csv");
+    assert!(project.read("recipients.rejects.csv").contains("3,nobody,address,"));
+    project.write("recipients.csv", "email,name,city\nhanako@docomo.ne.jp,花子,横浜\n");
+    project.hikagen(&["submit", "campaign.yaml"]).expect(0);
+    assert!(!project.path("recipients.rejects.csv").exists());
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_in_words_before_anything_is_stored() {
+    let project = Project::of_examples();
+    project.write("newsletter.txt", "{{ name }} 様\n{{ ctiy }}\n");
+    let run = project.hikagen(&["submit", "campaign.yaml"]).expect(1);
+    run.says("newsletter.txt:2: {{ ctiy }}").says("did you mean \"city\"?");
+    std::fs::remove_file(project.path("newsletter.html")).unwrap();
+    project.hikagen(&["submit", "campaign.yaml"]).expect(1).says("newsletter.html is not there");
+    project.write("newsletter.html", b"<p>\x8e\x9b</p>");
+    project.hikagen(&["submit", "campaign.yaml"]).expect(1).says("newsletter.html:1: a template is UTF-8");
+    assert_eq!(project.hikagen(&["submit", "nowhere.yaml"]).code, Some(1));
+}
+
+#[test]
+fn a_preview_is_the_mail_as_an_independent_reader_sees_it() {
+    let project = Project::of_examples();
+    let raw = project.hikagen(&["campaign", "preview", "campaign.yaml", "--row", "3", "--raw"]).expect(0);
+    let read = &python::read(&[raw.out.into_bytes()])[0];
+    assert!(read.defects.is_empty(), "{:?}", read.defects);
+    assert_eq!(read.headers["subject"], "佐藤 次郎 様へ 春のお知らせ");
+    assert_eq!(read.headers["from"], "例市場 <news@m.example.jp>");
+    assert_eq!(read.headers["x-pool"], "new");
+    assert!(read.text.as_ref().unwrap().contains("大阪 の店舗"));
+    assert!(read.html.as_ref().unwrap().contains("大阪 の店舗"));
+    let run = project.hikagen(&["campaign", "preview", "campaign.yaml", "--row", "7"]).expect(1);
+    run.says("has 6 rows; there is no row 7");
+}
+
+#[test]
+fn a_campaign_is_paused_resumed_cancelled_and_exported() {
+    let project = Project::of_examples();
+    project.hikagen(&["submit", "campaign.yaml"]).expect(0);
+    let name = "spring-sale-2026";
+    project.hikagen(&["campaign", "pause", name, "--reason", "a wrong price"]).expect(0);
+    project.hikagen(&["campaign", "show", name]).expect(0).says("paused (a wrong price)");
+    project.hikagen(&["campaign", "resume", name]).expect(0);
+    let csv = project.hikagen(&["campaign", "export", name, "--state", "waiting"]).expect(0).out;
+    assert!(
+        csv.starts_with("message,address,state,name,city,score,since,relay,attempts,bucket,last_answer\n"),
+        "{csv}"
+    );
+    assert!(csv.contains("taro..x@docomo.ne.jp,queued,田中 太郎,川崎,40,"), "{csv}");
+    project.hikagen(&["campaign", "export", name, "--out", "all.csv"]).expect(0).says("6 messages written");
+    assert_eq!(project.read("all.csv").lines().count(), 7);
+    let exported = project.hikagen(&["campaign", "export", name, "--json"]).expect(0).json();
+    assert_eq!((exported.as_array().unwrap().len(), &exported[0]["columns"]["city"]), (6, &json!("横浜")));
+    assert_eq!(project.hikagen(&["campaign", "export", name, "--state", "sent"]).expect(0).out.lines().count(), 1);
+    project.hikagen(&["campaign", "export", name, "--state", "queue"]).expect(2).says("did you mean \"queued\"?");
+    project.hikagen(&["campaign", "cancel", name]).expect(0).says("cancelled");
+    project.hikagen(&["campaign", "resume", name]).expect(1);
+    project.hikagen(&["submit", "campaign.yaml"]).expect(1).says("a name of its own");
+    project.hikagen(&["campaign", "show", "spring-sale"]).expect(1).says("there is no campaign");
+}
+
+#[test]
+fn the_suppression_list_is_kept_moved_and_obeyed() {
+    let project = Project::of_examples();
+    let added = project.hikagen(&["suppress", "add", "HANAKO@docomo.ne.jp", "--note", "asked", "--json"]).expect(0);
+    assert_eq!(added.json(), json!({"added": 1, "known": 0}));
+    let unsubscribe = ["suppress", "add", "shiro@gmail.com", "--reason", "unsubscribe"];
+    project.hikagen(&unsubscribe).expect(2).says("--sender");
+    project.hikagen(&[&unsubscribe[..], &["--sender", "M.example.jp"]].concat()).expect(0);
+    project.hikagen(&["suppress", "add", "not an address"]).expect(1).says("not an address");
+    let report = project.hikagen(&["submit", "campaign.yaml", "--json"]).expect(0).json();
+    assert_eq!((report["added"].as_u64(), report["suppressed"].as_u64()), (Some(4), Some(2)));
+    project.hikagen(&["suppress", "export", "--out", "held.csv"]).expect(0);
+    assert!(project.read("held.csv").contains("shiro@gmail.com,unsubscribe,m.example.jp,"));
+    let removed = ["suppress", "remove", "hanako@docomo.ne.jp", "shiro@gmail.com"];
+    project.hikagen(&removed).expect(0).says("2 entries taken off");
+    project.hikagen(&["suppress", "list"]).expect(0).says("nothing is held back");
+    project.hikagen(&["suppress", "import", "held.csv"]).expect(0).says("2 held back");
+    let list = project.hikagen(&["suppress", "list", "--json"]).expect(0).json();
+    assert_eq!((&list[0]["email"], &list[0]["note"]), (&json!("hanako@docomo.ne.jp"), &json!("asked")));
+    assert_eq!(list[1]["sender"], "m.example.jp");
+    project.write("more.csv", "email,reason\na@b.jp,manual\nbad,\nc@d.jp,bored\n");
+    let import = project.hikagen(&["suppress", "import", "more.csv"]).expect(1);
+    import.says("1 held back").says("line 3: bad").says("reason \"bored\"");
+}
+
+#[test]
+fn a_message_is_shown_and_only_a_parked_one_is_settled() {
+    let project = Project::of_examples();
+    project.hikagen(&["submit", "campaign.yaml"]).expect(0);
+    let message = project.hikagen(&["message", "show", "m2", "--json"]).expect(0).json();
+    assert_eq!((&message["address"], &message["state"]), (&json!("taro..x@docomo.ne.jp"), &json!("queued")));
+    assert_eq!((&message["columns"]["city"], &message["attempts"]), (&json!("川崎"), &json!([])));
+    project.hikagen(&["message", "settle", "m2", "--accepted"]).expect(1).says("parked");
+    project.hikagen(&["message", "settle", "m2"]).expect(2);
+    project.hikagen(&["message", "show", "m99"]).expect(1).says("there is no message m99");
+    project.hikagen(&["message", "show", "x"]).expect(2);
+}
+
+#[test]
+fn a_test_mail_leaves_at_once_and_nothing_else_does() {
+    let project = Project::of_examples();
+    let sink = Sink::open();
+    write_configuration(&project, &[RelayEntry::new("tokyo-new", sink.port)]);
+    write_plan(&project, "plan.yaml", &[("docomo", 10, "100/s"), ("default", 10, "100/s")]);
+    let campaign = project.read("campaign.yaml").replace("start: 2026-11-24 09:00", "start: 2020-01-01");
+    project.write("campaign.yaml", campaign.replace("+12d", "+1d"));
+    project.hikagen(&["submit", "campaign.yaml"]).expect(0);
+    let test = ["campaign", "test", "campaign.yaml", "--to", "me@example.jp", "--row", "2"];
+    project.hikagen(&test).expect(0).says("test to me@example.jp: accepted by tokyo-new");
+    let arrivals = sink.arrivals();
+    assert_eq!(arrivals.iter().map(|a| a.to.clone()).collect::<Vec<_>>(), [["me@example.jp"]]);
+    let read = &python::read(&[arrivals[0].bytes.clone()])[0];
+    assert_eq!(read.headers["subject"], "田中 太郎 様へ 春のお知らせ");
+    let list = project.hikagen(&["campaign", "show", "spring-sale-2026", "--json"]).expect(0).json();
+    assert_eq!(list["states"], json!({"queued": 6}));
+    project.hikagen(&["campaign", "test", "campaign.yaml", "--to", "me"]).expect(1).says("--to me");
+}
