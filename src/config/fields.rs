@@ -54,11 +54,14 @@ impl<'a> Fields<'a> {
     /// Reports every key that is not in `known`.
     pub fn known(&self, known: &[&str]) {
         for entry in self.entries.iter().filter(|e| !known.contains(&e.key.as_str())) {
-            let help = match did_you_mean(&entry.key, known.iter().copied()) {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None => format!("known here: {}", known.join(", ")),
-            };
-            self.problems.at_with(entry.key_span, format!("unknown key {}", quoted(&entry.key)), help);
+            self.problems.push_with(|| {
+                let help = match did_you_mean(&entry.key, known.iter().copied()) {
+                    Some(near) => format!("did you mean \"{near}\"?"),
+                    None => format!("known here: {}", known.join(", ")),
+                };
+                let message = format!("unknown key {}", quoted(&entry.key));
+                Problem::at(self.problems.file(), entry.key_span, message).help(help)
+            });
         }
     }
 

@@ -318,6 +318,15 @@ impl Problems {
         }
     }
 
+    /// Adds one that costs something to word; beyond [`MOST`] it is only counted.
+    pub fn push_with(&self, problem: impl FnOnce() -> Problem) {
+        if self.found.borrow().len() < MOST {
+            self.push(problem());
+        } else {
+            self.more.set(self.more.get() + 1);
+        }
+    }
+
     /// Adds a problem at a place.
     pub fn at(&self, span: Span, message: impl Into<String>) {
         self.push(Problem::at(&self.file, span, message));

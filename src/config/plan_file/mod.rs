@@ -162,11 +162,13 @@ fn entries(map: &Fields<'_>, starts: Time, groups: &Groups) -> BTreeMap<GroupNam
 
 fn unknown_group(problems: &Problems, key: &str, span: Span, groups: &Groups) {
     let names = || groups.iter().map(|group| group.name.as_str());
-    let help = match did_you_mean(key, names()) {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None => format!("known groups: {}", names().collect::<Vec<_>>().join(", ")),
-    };
-    problems.push(Problem::at(problems.file(), span, format!("unknown destination group {}", quoted(key))).help(help));
+    problems.push_with(|| {
+        let help = match did_you_mean(key, names()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("known groups: {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        Problem::at(problems.file(), span, format!("unknown destination group {}", quoted(key))).help(help)
+    });
 }
 
 #[cfg(test)]

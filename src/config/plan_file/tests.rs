@@ -7,6 +7,7 @@ use jiff::civil::date;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::groups_file::Destinations;
 use crate::config::problem::Severity;
 use crate::config::shipped::{shipped_plan, shipped_plan_names};
 use crate::core::names::BucketName;
@@ -54,37 +55,8 @@ fn groups() -> Groups {
     groups
 }
 
-const EXAMPLE: &str = r#"
-plan: spring
-timezone: Asia/Tokyo
-day_starts: "00:00"
-advance:
-  filled: 70%
-  emptied: 50%
-  sample: 200
-  deferrals: 5%
-  bounces: 2%
-  unknown_users: 1%
-  complaints: 0.1%
-defaults:
-  window: "08:00-21:00"
-  rate: 1/s
-  spread: even
-groups:
-  docomo:
-    curve: [50, 75, 100, 150, 200, 300, 400, 550, 750, 1_000]
-    then: { grow: 1.15, up_to: 20_000 }
-    rate: 60/min
-    avoid: { minutes: ["00-02", "30-32"], holidays: japan, dates: ["12-31", "01-01"] }
-  au: { like: docomo }
-  softbank: { like: docomo, scale: 80% }
-  gmail:
-    curve: { start: 100, grow: 1.4, up_to: 100_000 }
-    rate: 5/s
-    window: { mon-fri: "00:00-24:00", sat-sun: "09:00-18:00" }
-  default:
-    curve: { preset: sendgrid-manual-2017, scale: 10%, up_to: 10_000 }
-"#;
+/// The example that operators start from.
+const EXAMPLE: &str = include_str!("../../../examples/plan.yaml");
 
 fn told(problems: &[Problem]) -> String {
     problems.iter().map(|p| format!("{} {p}\n", p.severity.as_str())).collect()
@@ -130,11 +102,11 @@ fn each_group_of_the_example_means_what_it_says() {
     let yearly = |month, day| AvoidDate::Yearly { month, day };
     assert_eq!(docomo.avoid.value.dates, [yearly(12, 31), yearly(1, 1)]);
     assert_eq!(docomo.window.value.days[6], [(480, 1_260)]);
-    assert_eq!(docomo.window.source, Source::Defaults { line: 14 });
+    assert_eq!(docomo.window.source, Source::Defaults { line: 15 });
     let entry = |group: &str, line| Source::Entry { group: GroupName::new(group).expect("a name"), line };
     assert_eq!(
         docomo.rate.as_ref().map(|r| (r.value.to_string(), r.source.clone())),
-        Some(("60/min".into(), entry("docomo", 21)))
+        Some(("60/min".into(), entry("docomo", 23)))
     );
     assert_eq!(au.rate, docomo.rate, "a copied value names the entry it was written in");
 
@@ -332,7 +304,7 @@ fn another_zone_than_the_configurations_is_pointed_out() {
 fn every_shipped_plan_reads_without_a_problem() {
     for name in shipped_plan_names() {
         let text = shipped_plan(name).expect(name);
-        let read = read_plan(text, name, &groups());
+        let read = read_plan(text, name, &Destinations::shipped().groups);
         let plan = read.value.unwrap_or_else(|| panic!("{}", told(&read.problems)));
         assert_eq!(plan.name.as_str(), name);
         let unexpected: Vec<_> =
