@@ -93,7 +93,7 @@ fn refused(entry: &str, words: &str) {
 fn each_group_of_the_example_means_what_it_says() {
     let plan = plan(EXAMPLE);
     let (docomo, au, softbank) = (lane(&plan, "docomo"), lane(&plan, "au"), lane(&plan, "softbank"));
-    assert_eq!(quotas(docomo, 1..=13), [50, 75, 100, 150, 200, 300, 400, 550, 750, 1_000, 1_150, 1_322, 1_521]);
+    assert_eq!(quotas(docomo, 1..=13), [50, 75, 100, 150, 200, 300, 400, 550, 750, 1_000, 1_150, 1_323, 1_521]);
     assert_eq!(quotas(au, 1..=13), quotas(docomo, 1..=13));
     assert_eq!(quotas(softbank, 1..=12), [40, 60, 80, 120, 160, 240, 320, 440, 600, 800, 920, 1_058]);
     assert_eq!((docomo.curve.value.quota(40), softbank.curve.value.quota(400)), (20_000, 20_000));

@@ -72,7 +72,7 @@ impl Curve {
         };
         let scaled = value * self.scale.map_or(1.0, Share::fraction);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1..=u32::MAX")]
-        let quota = scaled.round().clamp(1.0, f64::from(u32::MAX)) as u32;
+        let quota = (scaled * NUDGE).round().clamp(1.0, f64::from(u32::MAX)) as u32;
         let cap = self.up_to.into_iter().chain(growing_cap).min().unwrap_or(u32::MAX);
         quota.min(cap.max(1))
     }
@@ -83,6 +83,9 @@ impl Curve {
         (1..400).rev().find(|d| self.quota(*d) != self.quota(d + 1)).map_or(1, |d| d + 1)
     }
 }
+
+/// 1_000 grown twice by 1.15 is 1_322.5 on paper and a hair less in binary; people check plans on paper, where halves go up.
+const NUDGE: f64 = 1.0 + 1e-12;
 
 fn grown(start: u32, grow: f64, steps: u32) -> f64 {
     let steps = i32::try_from(steps.min(10_000)).unwrap_or(10_000);
