@@ -109,8 +109,10 @@ impl Owner {
         };
         let mut view = View::of(outlook, &self.settings.name, &self.config, now.at);
         self.schedule.keep_for_transactional(view.keeps_for_transactional);
-        for bucket in view.backlog.lanes.keys() {
+        for (bucket, pools) in &view.backlog.lanes {
             self.schedule.see(bucket, now);
+            let waiting: Vec<CampaignId> = pools.iter().flat_map(|p| &p.lines).map(|l| l.campaign).collect();
+            self.schedule.join(bucket, &waiting);
         }
         let fresh_for = self.shared.parts.pacing.poll * FRESH_POLLS;
         self.fresh_pauses.retain(|(_, _, since)| now.up < *since + fresh_for);

@@ -7,6 +7,9 @@ mod because;
 mod effects;
 mod gate;
 mod share;
+#[cfg(test)]
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+mod tests;
 mod wants;
 
 use std::collections::BTreeMap;
@@ -201,6 +204,13 @@ impl Schedule {
             let ledger = Ledger::new(bucket.clone(), self.today, self.terms.first_day, quota);
             self.lanes.insert(bucket.clone(), Lane::new(&plan, lane_plan, ledger, now));
             self.lane_breaks.entry(bucket.clone()).or_default();
+        }
+    }
+
+    /// Takes the campaigns whose mail waits for a lane now: they share it from here on.
+    pub fn join(&mut self, bucket: &BucketName, waiting: &[CampaignId]) {
+        if let Some(lane) = self.lanes.get_mut(bucket) {
+            lane.shares.join(waiting);
         }
     }
 

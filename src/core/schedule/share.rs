@@ -50,9 +50,13 @@ impl Shares {
         *had += ONE / u64::from(weight.max(1)) * u64::from(n);
     }
 
-    /// Forgets campaigns that no longer wait, so that the figures stay those of present company.
-    pub fn retain(&mut self, waits: impl Fn(CampaignId) -> bool) {
-        self.had.retain(|campaign, _| waits(*campaign));
+    /// Takes the campaigns that wait now: who joins starts level with the one that had least, who left is forgotten.
+    pub fn join(&mut self, waiting: &[CampaignId]) {
+        self.had.retain(|campaign, _| waiting.contains(campaign));
+        let floor = self.had.values().copied().min().unwrap_or(0);
+        for campaign in waiting {
+            self.had.entry(*campaign).or_insert(floor);
+        }
     }
 
     /// Divides `n` messages, at most `retries` of them retries, between the lines.
@@ -97,6 +101,7 @@ mod tests {
         let (a, b) = (line(1, 3, 10_000, 0), line(2, 1, 10_000, 0));
         for step in [1, 2, 7, 400] {
             let mut shares = Shares::default();
+            shares.join(&[CampaignId(1), CampaignId(2)]);
             let mut had = [0u32; 2];
             for _ in 0..400 / step {
                 for want in shares.divide(&[&a, &b], step, u32::MAX) {
@@ -122,7 +127,9 @@ mod tests {
     fn a_campaign_that_joins_gets_no_arrears() {
         let (a, b) = (line(1, 1, 100, 0), line(2, 1, 100, 0));
         let mut shares = Shares::default();
+        shares.join(&[CampaignId(1)]);
         shares.count(CampaignId(1), 1, 50);
+        shares.join(&[CampaignId(1), CampaignId(2)]);
         let wants = shares.divide(&[&a, &b], 10, 0);
         assert_eq!(wants.iter().map(|w| w.fresh).collect::<Vec<_>>(), [5, 5]);
     }

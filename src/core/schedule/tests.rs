@@ -1,0 +1,309 @@
+//! Tests of the schedule: a relay with lanes made by hand, stepped through plan days without any I/O.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use jiff::civil::{Time, date};
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::plan::{Avoid, Curve, CurveShape, Gate, LanePlan, Source, Sourced, Spread, Then, WeekHours};
+use crate::core::reply::{Action, Signal};
+use crate::core::units::Share;
+
+fn sourced<T>(value: T) -> Sourced<T> {
+    Sourced { value, source: Source::BuiltIn }
+}
+
+fn lane(quota: u32, rate: Option<&str>, spread: Spread, hours: (u16, u16)) -> LanePlan {
+    LanePlan {
+        curve: sourced(Curve {
+            shape: CurveShape::Listed { values: vec![quota], preset: None },
+            scale: None,
+            then: Then::Last,
+            up_to: None,
+        }),
+        rate: rate.map(|r| sourced(r.parse().expect("a rate"))),
+        burst: None,
+        per_hour: None,
+        connections: None,
+        messages_per_connection: None,
+        window: sourced(WeekHours { days: std::array::from_fn(|_| vec![hours]) }),
+        avoid: sourced(Avoid::default()),
+        spread: sourced(spread),
+        jitter: Some(sourced(Share::percent(20))),
+        transactional: None,
+        cooldown: sourced(Duration::from_secs(3_600)),
+    }
+}
+
+fn plan(lanes: Vec<(&str, LanePlan)>) -> Arc<Plan> {
+    let share = Share::percent;
+    let lanes: BTreeMap<_, _> = lanes.into_iter().map(|(name, lane)| (bucket(name), Arc::new(lane))).collect();
+    Arc::new(Plan {
+        name: "test".parse().expect("a name"),
+        timezone: TimeZone::UTC,
+        day_starts: Time::midnight(),
+        gate: Gate {
+            filled: share(70),
+            emptied: share(50),
+            sample: 200,
+            deferrals: share(5),
+            bounces: share(2),
+            unknown_users: share(1),
+            complaints: share(1),
+        },
+        lanes,
+        default: Arc::new(lane(10, None, Spread::Asap, (0, 1_440))),
+        text: "".into(),
+    })
+}
+
+fn bucket(name: &str) -> BucketName {
+    BucketName::new(name).expect("a name")
+}
+
+fn terms(plan: Arc<Plan>) -> Terms {
+    Terms {
+        relay: "relay".parse().expect("a name"),
+        plan,
+        first_day: 1,
+        started: None,
+        rate: None,
+        burst: None,
+        per_hour: None,
+        per_day: None,
+        connections: 4,
+        answers_own: false,
+        ahead: AHEAD,
+    }
+}
+
+/// 08:00 and some on a Tuesday, 1,000 s after boot.
+fn morning(seconds: u64) -> Moment {
+    let at = date(2026, 11, 24).at(8, 0, 0, 0).to_zoned(TimeZone::UTC).expect("UTC has no gaps").timestamp();
+    Moment { at, up: Duration::from_secs(1_000) }.plus(Duration::from_secs(seconds))
+}
+
+fn open(terms: Terms, buckets: &[&str], now: Moment) -> Schedule {
+    let (mut schedule, _) = Schedule::open(terms, Vec::new(), &[], &[], now);
+    for name in buckets {
+        schedule.see(&bucket(name), now);
+    }
+    schedule
+}
+
+fn line(campaign: i64, class: Class, fresh: u64, retries: u64) -> Line {
+    Line { campaign: CampaignId(campaign), class, weight: 1, fresh, retries }
+}
+
+fn backlog(rows: Vec<(&str, Vec<Line>)>) -> Backlog {
+    let pools = |lines: Vec<Line>| vec![PoolLines { exempt: vec![false; lines.len()], lines, needed_by_earlier: 0 }];
+    Backlog { lanes: rows.into_iter().map(|(name, lines)| (bucket(name), pools(lines))).collect() }
+}
+
+fn count(wants: &[LaneWant], name: &str) -> (u32, u32) {
+    let of_lane = wants.iter().filter(|w| w.bucket == bucket(name)).flat_map(|w| &w.wants);
+    of_lane.fold((0, 0), |sum, w| (sum.0 + w.retries, sum.1 + w.fresh))
+}
+
+/// Claims, releases and answers at once, in steps, until `until`; returns the times of release (seconds from the start).
+fn run(schedule: &mut Schedule, name: &str, waiting: &mut u64, from: Moment, until: u64, step_ms: u64) -> Vec<f64> {
+    let lane = bucket(name);
+    let mut left = Vec::new();
+    let mut unsent: Vec<Timestamp> = Vec::new();
+    let mut ms = 0;
+    while ms < until * 1_000 {
+        let now = from.plus(Duration::from_millis(ms));
+        for want in schedule.wants(&backlog(vec![(name, vec![line(1, Class::Bulk, *waiting, 0)])]), now) {
+            let n: u32 = want.wants.iter().map(|w| w.fresh).sum();
+            schedule.claimed(&lane, Class::Bulk, (CampaignId(1), 1, n, 0), now);
+            unsent.extend((0..n).map(|_| now.at));
+            *waiting -= u64::from(n);
+        }
+        while let Some(claimed_at) = unsent.first().copied()
+            && schedule.release(&lane, Class::Bulk, claimed_at, now).is_ok()
+        {
+            unsent.remove(0);
+            left.push(ms as f64 / 1_000.0);
+            schedule.answered(&lane, None, None, now.at);
+        }
+        ms += step_ms;
+    }
+    left
+}
+
+#[test]
+fn a_lane_uses_its_day_evenly_inside_its_window() {
+    let mut schedule = open(
+        terms(plan(vec![("docomo", lane(780, Some("60/min"), Spread::Even, (480, 1_260)))])),
+        &["docomo"],
+        morning(0),
+    );
+    let mut waiting = 5_000;
+    let times = run(&mut schedule, "docomo", &mut waiting, morning(0), 14 * 3_600, 500);
+    assert_eq!(times.len(), 780);
+    assert!(times.last().is_some_and(|t| *t < 13.0 * 3_600.0 && *t > 12.9 * 3_600.0));
+    for hour in 0..13 {
+        let inside = times.iter().filter(|t| (**t / 3_600.0) as u32 == hour).count();
+        assert!((55..=65).contains(&inside), "{inside} in hour {hour}");
+    }
+}
+
+#[test]
+fn a_rate_is_used_to_ninety_nine_percent_and_never_passed() {
+    for rate in ["10/s", "100/s", "1000/s"] {
+        let mut schedule = open(
+            terms(plan(vec![("docomo", lane(1_000_000, Some(rate), Spread::Asap, (0, 1_440)))])),
+            &["docomo"],
+            morning(0),
+        );
+        let mut waiting = 1_000_000;
+        let times = run(&mut schedule, "docomo", &mut waiting, morning(0), 12, 1);
+        let rate: Rate = rate.parse().expect("a rate");
+        assert!(times.len() as f64 >= rate.per_second() * 12.0 * 0.99 - 1.0, "{} at {rate}", times.len());
+        for (i, from) in times.iter().enumerate() {
+            let second = times[i..].iter().take_while(|t| **t - from < 1.0).count();
+            assert!(second as f64 <= rate.per_second() + f64::from(rate.default_burst().get()), "{second} at {rate}");
+        }
+    }
+}
+
+#[test]
+fn a_share_is_kept_for_transactional_mail_where_the_pool_has_any() {
+    let mut schedule =
+        open(terms(plan(vec![("docomo", lane(100, None, Spread::Asap, (480, 1_260)))])), &["docomo"], morning(0));
+    let both = backlog(vec![("docomo", vec![line(1, Class::Bulk, 500, 0), line(2, Class::Transactional, 0, 0)])]);
+    let mut claim_all = |schedule: &mut Schedule, now: Moment| {
+        let mut sum = 0;
+        loop {
+            let (_, n) = count(&schedule.wants(&both, now), "docomo");
+            if n == 0 {
+                return sum;
+            }
+            schedule.claimed(&bucket("docomo"), Class::Bulk, (CampaignId(1), 1, n, 0), now);
+            for _ in 0..n {
+                schedule.release(&bucket("docomo"), Class::Bulk, now.at, now).expect("free");
+                schedule.answered(&bucket("docomo"), None, None, now.at);
+            }
+            sum += n;
+        }
+    };
+    schedule.keep_for_transactional(true);
+    assert_eq!(claim_all(&mut schedule, morning(0)), 98);
+    let receipt = backlog(vec![("docomo", vec![line(2, Class::Transactional, 5, 0)])]);
+    assert_eq!(count(&schedule.wants(&receipt, morning(1)), "docomo"), (0, 2));
+    assert_eq!(claim_all(&mut schedule, morning(12 * 3_600 + 3_000)), 2, "it shrinks to nothing over the last hour");
+}
+
+#[test]
+fn retries_take_a_fifth_of_the_day_while_fresh_mail_waits() {
+    let schedule =
+        open(terms(plan(vec![("docomo", lane(20, None, Spread::Asap, (0, 1_440)))])), &["docomo"], morning(0));
+    let mixed = backlog(vec![("docomo", vec![line(1, Class::Bulk, 100, 100)])]);
+    assert_eq!(count(&schedule.wants(&mixed, morning(0)), "docomo"), (4, 4), "eight at once: twice four connections");
+    let alone = backlog(vec![("docomo", vec![line(1, Class::Bulk, 0, 100)])]);
+    assert_eq!(count(&schedule.wants(&alone, morning(0)), "docomo"), (8, 0));
+}
+
+#[test]
+fn what_an_earlier_relay_needs_is_left_to_it() {
+    let schedule =
+        open(terms(plan(vec![("docomo", lane(100, None, Spread::Asap, (0, 1_440)))])), &["docomo"], morning(0));
+    let mut waiting = backlog(vec![("docomo", vec![line(1, Class::Bulk, 10, 0)])]);
+    let set = |waiting: &mut Backlog, needed, exempt| {
+        for pools in waiting.lanes.values_mut().flatten() {
+            (pools.needed_by_earlier, pools.exempt) = (needed, vec![exempt]);
+        }
+    };
+    for (needed, exempt, got) in [(10, false, 0), (50, false, 0), (7, false, 3), (0, false, 8), (50, true, 8)] {
+        set(&mut waiting, needed, exempt);
+        assert_eq!(count(&schedule.wants(&waiting, morning(0)), "docomo"), (0, got), "{needed} {exempt}");
+    }
+}
+
+#[test]
+fn account_limits_hold_over_all_lanes_together() {
+    let lanes =
+        vec![("au", lane(100, None, Spread::Asap, (0, 1_440))), ("docomo", lane(100, None, Spread::Asap, (0, 1_440)))];
+    let account = Terms { per_hour: NonZeroU32::new(5), ..terms(plan(lanes)) };
+    let mut schedule = open(account, &["au", "docomo"], morning(0));
+    let both = backlog(vec![("au", vec![line(1, Class::Bulk, 50, 0)]), ("docomo", vec![line(1, Class::Bulk, 50, 0)])]);
+    let wants = schedule.wants(&both, morning(0));
+    assert_eq!(count(&wants, "au").1 + count(&wants, "docomo").1, 5);
+    for want in &wants {
+        let n: u32 = want.wants.iter().map(|w| w.fresh).sum();
+        schedule.claimed(&want.bucket, Class::Bulk, (CampaignId(1), 1, n, 0), morning(0));
+    }
+    assert!(schedule.wants(&both, morning(3_599)).is_empty());
+    assert!(!schedule.wants(&both, morning(3_616)).is_empty());
+    let holds = schedule.explain(&bucket("docomo"), Class::Bulk, morning(60));
+    assert!(holds.iter().any(|h| h.because == Because::RelayHourFull { cap: 5 }), "{holds:?}");
+}
+
+#[test]
+fn a_blocked_lane_holds_no_other() {
+    let lanes =
+        vec![("au", lane(100, None, Spread::Asap, (0, 1_440))), ("docomo", lane(100, None, Spread::Asap, (0, 1_440)))];
+    let mut schedule = open(terms(plan(lanes)), &["au", "docomo"], morning(0));
+    let both = backlog(vec![("au", vec![line(1, Class::Bulk, 50, 0)]), ("docomo", vec![line(1, Class::Bulk, 50, 0)])]);
+    let reading = Reading {
+        rule: None,
+        signal: Signal::Reputation,
+        action: Action::Block,
+        from_relay: false,
+        meaning: "".into(),
+    };
+    let effect = schedule.answered(&bucket("docomo"), Some((&reading, Stage::Body)), None, morning(0).at);
+    let Effect::PauseLane(pause) = effect else { panic!("{effect:?}") };
+    schedule.pause(Some(&bucket("docomo")), Held { cause: pause.cause, reason: "blocked".into(), until: pause.until });
+    let wants = schedule.wants(&both, morning(1));
+    assert_eq!((count(&wants, "docomo"), count(&wants, "au")), ((0, 0), (0, 8)));
+    assert!(!schedule.leaves_today(&bucket("docomo"), Class::Bulk, morning(23 * 3_600)));
+    schedule.turn();
+    assert_eq!(count(&schedule.wants(&both, morning(3_601)), "docomo").1, 8, "the cooldown is over and it is its turn");
+}
+
+#[test]
+fn what_is_given_back_unsent_on_the_same_day_can_be_claimed_again() {
+    let mut schedule =
+        open(terms(plan(vec![("docomo", lane(5, None, Spread::Asap, (0, 1_440)))])), &["docomo"], morning(0));
+    let waiting = backlog(vec![("docomo", vec![line(1, Class::Bulk, 50, 0)])]);
+    schedule.claimed(&bucket("docomo"), Class::Bulk, (CampaignId(1), 1, 5, 0), morning(0));
+    assert!(schedule.wants(&waiting, morning(1)).is_empty());
+    schedule.given_back(&bucket("docomo"), Class::Bulk, false, Some((schedule.today(), morning(0).at)));
+    let again = schedule.lanes()[&bucket("docomo")].left();
+    schedule.given_back(&bucket("docomo"), Class::Bulk, false, None);
+    assert_eq!((again, schedule.lanes()[&bucket("docomo")].left()), (1, 1));
+}
+
+proptest! {
+    #[test]
+    fn no_quota_is_passed_and_a_restart_decides_the_same(quota in 1u32..60, steps in prop::collection::vec((0u64..900, 1u64..40), 1..40)) {
+        let plan = plan(vec![("docomo", lane(quota, Some("1/s"), Spread::Even, (480, 1_260)))]);
+        let mut schedule = open(terms(plan.clone()), &["docomo"], morning(0));
+        let mut seconds = 0;
+        for (wait, waiting) in steps {
+            seconds += wait;
+            let now = morning(seconds);
+            let waits = backlog(vec![("docomo", vec![line(1, Class::Bulk, waiting, 0)])]);
+            let wants = schedule.wants(&waits, now);
+            prop_assert_eq!(&wants, &schedule.wants(&waits, now), "pure");
+            let n = count(&wants, "docomo").1;
+            schedule.claimed(&bucket("docomo"), Class::Bulk, (CampaignId(1), 1, n, 0), now);
+            let ledger = schedule.lanes()[&bucket("docomo")].ledger.clone();
+            prop_assert!(ledger.spent <= quota);
+            let (again, rollover) = Schedule::open(terms(plan.clone()), vec![ledger.clone()], &[], &[], now);
+            prop_assert_eq!(rollover, Rollover::default());
+            prop_assert_eq!(&again.lanes()[&bucket("docomo")].ledger, &ledger);
+            for _ in 0..n {
+                if schedule.release(&bucket("docomo"), Class::Bulk, now.at, now).is_err() {
+                    schedule.given_back(&bucket("docomo"), Class::Bulk, false, Some((schedule.today(), now.at)));
+                } else {
+                    schedule.answered(&bucket("docomo"), None, None, now.at);
+                }
+            }
+        }
+    }
+}
