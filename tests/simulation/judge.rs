@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hikagen::core::campaign::MessageState;
 use hikagen::core::lane::{Hours, calendar};
 use hikagen::core::names::BucketName;
+use hikagen::report::audit;
 use hikagen::store::Store;
 use jiff::civil::Date;
 
@@ -30,16 +31,9 @@ pub(crate) async fn broken_promises(world: &World) -> Vec<String> {
         seen.sort_by_key(|a| a.at);
         never_over_plan(world, &relay, &bucket, &seen, &mut broken).await;
     }
-    for row in world.store.recount("2026-11-01".parse().unwrap()).await.unwrap() {
-        let spent = u64::from(row.spent.unwrap_or(0));
-        let used = row.counted + row.in_the_air + row.lost;
-        if used > u64::from(row.quota_peak.unwrap_or(0)) || spent < used {
-            broken.push(format!(
-                "audit: {} on {}: {used} used, ledger says {spent} of {:?}",
-                row.lane, row.day, row.quota_peak
-            ));
-        }
-    }
+    let since = "2026-11-01".parse().unwrap();
+    let audit = audit::judge(&audit::gather(&world.store, &world.config, since).await.unwrap(), since);
+    broken.extend(audit.violations.into_iter().map(|v| format!("audit [{}]: {}", v.rule.as_str(), v.text)));
     broken
 }
 

@@ -167,7 +167,7 @@ async fn every_reason_that_holds_a_lane_is_told() {
 }
 
 #[tokio::test]
-async fn a_lanes_own_hour_and_what_is_kept_for_transactional_mail_are_told() {
+async fn a_lanes_own_hour_is_told() {
     let store = hikagen::store::sqlite::SqliteStore::in_memory();
     let receipts = campaign_of(&store, "receipts", "cold", "softbank", 1, Class::Transactional, tokyo("08:00")).await;
     let sale = campaign(&store, "sale", "cold", "softbank", 40).await;
@@ -189,6 +189,89 @@ async fn a_lanes_own_hour_and_what_is_kept_for_transactional_mail_are_told() {
         relay.plan = std::sync::Arc::new(plan);
     });
     assert_eq!(codes(&store, &hourly, "tokyo-new/softbank", "10:30").await, ["quota-spent", "hour-full"]);
+}
+
+#[tokio::test]
+async fn what_is_kept_for_transactional_mail_is_told() {
+    let store = hikagen::store::sqlite::SqliteStore::in_memory();
+    campaign_of(&store, "receipts", "cold", "au", 1, Class::Transactional, tokyo("08:00")).await;
+    let sale = campaign(&store, "sale", "cold", "softbank", 40).await;
+    let relay = "tokyo-new".parse().unwrap();
+    let (lease, _) = store.acquire(&relay, "host-a", tokyo("09:00"), false, tokyo("08:00")).await.unwrap();
+    claim(&store, &lease, (sale, "softbank"), 19, 20, tokyo("10:01")).await;
+    assert_eq!(codes(&store, &config(), "tokyo-new/softbank", "10:30").await, ["kept-for-transactional"]);
+    let said = text(&store, "tokyo-new/softbank", "10:30").await;
+    assert!(said.contains("the last 1 of the quota are kept for transactional mail; opens 2026-11-25 08:00"), "{said}");
+}
+
+#[tokio::test]
+async fn retries_that_had_their_share_are_told() {
+    use hikagen::core::reply::{Action, Signal, Stage};
+    let store = hikagen::store::sqlite::SqliteStore::in_memory();
+    let sale = campaign(&store, "sale", "cold", "softbank", 40).await;
+    let relay = "tokyo-new".parse().unwrap();
+    let (lease, _) = store.acquire(&relay, "host-a", tokyo("09:00"), false, tokyo("08:00")).await.unwrap();
+    for (clock, retries, fresh) in [("09:00", 0, 4), ("10:00", 4, 0)] {
+        let lane = LaneClaim {
+            bucket: "softbank".parse().unwrap(),
+            day: date(2026, 11, 24),
+            warmup_day: 1,
+            quota: 20,
+            wants: vec![Want { campaign: sale, retries, fresh }],
+        };
+        let (lease, sender) = (lease.clone(), "m.example.jp".to_owned());
+        let order = ClaimOrder { lease: lease.clone(), now: tokyo(clock), sender, lanes: vec![lane] };
+        for claim in store.claim(order).await.unwrap().claims {
+            let answer = crate::prepared::reply(450, (4, 2, 0), "later");
+            let told = (Stage::Rcpt, answer, Signal::Volume, Some(Action::Retry));
+            settle(&store, &lease, &claim, tokyo(clock), told, Disposition::Deferred { due: tokyo("10:00") }).await;
+        }
+        store.feed(tokyo("10:00"), 100).await.unwrap();
+    }
+    let said = text(&store, "m1", "10:30").await;
+    assert!(said.contains("retries had their share of the quota today (4) while fresh mail waits"), "{said}");
+    assert!(!text(&store, "m9", "10:30").await.contains("retries had their share"));
+}
+
+#[tokio::test]
+async fn a_ledger_ahead_of_the_clock_is_told() {
+    let (store, config) = (morning().await, config());
+    let yesterday = "2026-11-23T11:15:00+09:00".parse().unwrap();
+    let said = why(&*store, &config, yesterday, "tokyo-new/docomo").await.unwrap().render(&config);
+    assert!(said.contains("the ledger is already at plan day 2026-11-24, which this clock has not reached"), "{said}");
+}
+
+#[test]
+fn every_reason_has_a_word_and_a_sentence_of_its_own() {
+    use hikagen::core::lane::{Held, PauseCause};
+    use hikagen::core::schedule::Because;
+    let rate = "10/s".parse().unwrap();
+    let held = Held { cause: PauseCause::Block, reason: "421".to_owned(), until: None };
+    let all = [
+        Because::QuotaSpent { spent: 1_200, quota: 1_200, warmup_day: 3 },
+        Because::KeptForTransactional { kept: 4 },
+        Because::RetriesHadTheirShare { retries: 240 },
+        Because::Throttled { rate },
+        Because::Paced,
+        Because::HourFull { cap: 300 },
+        Because::RelayThrottled { rate },
+        Because::RelayHourFull { cap: 50_000 },
+        Because::RelayDayFull { cap: 200_000 },
+        Because::WindowClosed,
+        Because::NotStarted { started: date(2026, 12, 1) },
+        Because::Paused(held),
+        Because::Busy { connections: 4 },
+        Because::ClockWrong,
+        Because::DayAhead { day: date(2026, 12, 1) },
+        Because::LeftToEarlierRelay,
+        Because::NothingWaits,
+    ];
+    let mut seen = std::collections::BTreeSet::new();
+    for because in &all {
+        let sentence = because.to_string();
+        assert!(sentence.len() > 12 && !sentence.contains('{'), "{sentence}");
+        assert!(seen.insert(because.code().to_owned()) && seen.insert(sentence), "{because:?} is said twice");
+    }
 }
 
 #[tokio::test]
