@@ -14,14 +14,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use secrecy::ExposeSecret as _;
+
 use super::fields::Fields;
 use super::groups_file::{Destinations, read_destinations};
 use super::plan_file::{self, read_plan_file, timezone_differs};
 use super::problem::{Problem, Problems, Read, Severity, SourceFile, Span, did_you_mean, quoted};
 use super::secret::{Keepers, struck_out};
-use super::settings::{Config, LogFormat, RelaySettings, RetrySettings, WorkerSettings};
+use super::settings::{Config, LogFormat, RelaySettings, RetrySettings, Secret, WorkerSettings};
 use super::shipped::{shipped_plan, shipped_plan_names};
 use super::tree::{self, Kind, Node};
+use crate::compose::Tokens;
 use crate::core::names::{PoolName, RelayName};
 use crate::core::plan::Plan;
 
@@ -101,7 +104,7 @@ impl Reader<'_> {
         let retry = pieces::retry(&fields, RetrySettings::default());
         relay::places("retry.", fields.map("retry", "after, lifetime, uncertain"), &mut self.written.all);
         let worker = worker(&fields);
-        let signing_key = self.keepers.secret(&fields, "signing_key");
+        let signing_key = self.signing_key(&fields);
         let relays = fields
             .required("relays", "at least one relay")
             .and_then(|_| fields.map("relays", "relays by name"))
@@ -127,6 +130,18 @@ impl Reader<'_> {
             self.zones(&config);
         }
         Some(config)
+    }
+
+    fn signing_key(&self, fields: &Fields<'_>) -> Option<Secret> {
+        let key = self.keepers.secret(fields, "signing_key")?;
+        let node = fields.node("signing_key")?;
+        match Tokens::from_text(key.text.expose_secret(), &key.place) {
+            Ok(_) => Some(key),
+            Err(error) => {
+                fields.problems().because(node, &error);
+                None
+            }
+        }
     }
 
     fn store(&self, fields: &Fields<'_>) -> Option<PathBuf> {

@@ -1,6 +1,7 @@
 //! Owns the small values of the configuration: retry schedules, sizes, commands, host names, headers.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::config::fields::Fields;
@@ -78,8 +79,18 @@ pub(super) fn size(problems: &Problems, node: &Node) -> Option<u64> {
     size
 }
 
-/// A program with arguments: a list, or a text that blanks divide.
+/// A program with arguments: a list, or a text that blanks divide. A program named by its whole path must be there.
 pub(super) fn command(problems: &Problems, node: &Node) -> Option<Vec<String>> {
+    let words = words(problems, node)?;
+    let program = words.first().map(Path::new).filter(|path| path.is_absolute() && !path.is_file());
+    if let Some(program) = program {
+        problems.at(node.span, format!("there is no program {}", program.display()));
+        return None;
+    }
+    Some(words)
+}
+
+fn words(problems: &Problems, node: &Node) -> Option<Vec<String>> {
     if let Kind::List(items) = &node.kind {
         let words: Option<Vec<String>> =
             items.iter().map(|item| problems.text(item, "a program or an argument").map(str::to_owned)).collect();

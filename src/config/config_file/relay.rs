@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use super::pieces;
+use crate::compose::TOKEN_LETTERS;
 use crate::config::fields::Fields;
 use crate::config::problem::{Problems, Span, quoted};
 use crate::config::secret::Keepers;
@@ -39,9 +40,6 @@ const KEYS: [&str; 18] = [
     "timeouts",
     "retry",
 ];
-
-/// Stands in for `{token}` when an address is judged; as long as a token may become.
-const TOKEN: &str = "t00000000000000000000000000000000000000";
 
 /// Reads the entry of relay `name`; `plan` with what the configuration calls it. Everything is looked at before a missing
 /// piece ends it.
@@ -226,7 +224,7 @@ fn envelope_from(problems: &Problems, node: &Node) -> Option<String> {
         problems.at(node.span, "expected {token} before the @");
         return None;
     }
-    match Address::parse(&text.replace("{token}", TOKEN)) {
+    match Address::parse(&text.replace("{token}", &"t".repeat(TOKEN_LETTERS))) {
         Ok(address) if !address.is_irregular() => Some(text.to_owned()),
         Ok(_) => {
             problems.at(node.span, "dots may not stand together, at the beginning or before the @");

@@ -70,8 +70,8 @@ fn every_setting_of_a_relay_is_read() {
         timeouts: { connect: 1s, command: 2s, data: 3s, end_of_data: 4s }\n    retry: { after: [1m, 1h] }\n    \
         warmup: { day: 5, started: 2026-11-20 }\n    limits: { burst: 3, connection_age: 90s }\n\
         retry: { lifetime: 12h, uncertain: 20m }\nworker: { drain: 10s, disk_floor: 1GiB, log: json }\n\
-        on_event: [/usr/local/bin/notify, \"the team\"]\nsigning_key: { env: KEY }\n";
-    let read = read(&relay(settings), &[("PW", "s3cret"), ("KEY", "k")]);
+        on_event: [notify, \"the team\"]\nsigning_key: { env: KEY }\n";
+    let read = read(&relay(settings), &[("PW", "s3cret"), ("KEY", &"0f".repeat(32))]);
     let config = read.value.as_ref().unwrap_or_else(|| panic!("{}", shown(&read)));
     let a = config.relays.values().next().unwrap();
     let login = a.auth.as_ref().unwrap();
@@ -84,10 +84,7 @@ fn every_setting_of_a_relay_is_read() {
     assert_eq!((a.warmup.day, a.warmup.started.unwrap().to_string().as_str()), (5, "2026-11-20"));
     assert_eq!(a.limits.connection_age, Some(Duration::from_secs(90)));
     assert_eq!((config.worker.disk_floor, config.worker.log), (1 << 30, LogFormat::Json));
-    assert_eq!(
-        config.worker.on_event.as_deref(),
-        Some(&["/usr/local/bin/notify".to_owned(), "the team".to_owned()][..])
-    );
+    assert_eq!(config.worker.on_event.as_deref(), Some(&["notify".to_owned(), "the team".to_owned()][..]));
     assert_eq!(config.signing_key.as_ref().unwrap().place, "env KEY");
 }
 
@@ -159,4 +156,78 @@ fn the_same_files_read_the_same_and_changed_ones_anew() {
     assert_eq!(port(), Some(2626));
     fs::write(&path, "nonsense").unwrap();
     assert_eq!(port(), None);
+}
+
+#[test]
+fn a_plan_in_another_zone_than_the_campaigns_is_pointed_out_once() {
+    let lints = |zone: &str| {
+        let twice =
+            relay("").replace("pools:", "  b: { host: localhost, domain: m.example.jp, plan: plan.yaml }\npools:");
+        let read = read(&twice.replace("Asia/Tokyo", zone), &[]);
+        assert!(read.value.is_some(), "{}", shown(&read));
+        read.problems.iter().filter(|p| p.message.contains("campaign times in")).count()
+    };
+    assert_eq!((lints("Asia/Tokyo"), lints("UTC")), (0, 1));
+}
+
+#[test]
+fn relays_that_nothing_tells_apart_or_nobody_uses_are_pointed_out() {
+    let both = relay("").replace(
+        "pools:",
+        "  b:\n    host: 127.0.0.1\n    port: 2525\n    tls: none\n    domain: m.example.jp\n    plan: plan.yaml\n    \
+         envelope_from: \"b+{token}@m.example.jp\"\n    limits: { rate: 1/min, per_day: 50_000 }\npools:",
+    );
+    let read = read(&both, &[]);
+    let shown = shown(&read);
+    assert!(read.value.is_some(), "{shown}");
+    for words in [
+        "nothing tells the relays a and b apart at 127.0.0.1",
+        "no pool uses the relay b",
+        "the rate 1/min never comes to half of per_day",
+    ] {
+        assert!(shown.contains(words), "{words} is not in {shown}");
+    }
+}
+
+#[test]
+fn a_signing_key_that_is_none_and_a_program_that_is_not_there_are_refused() {
+    let read = read(&(relay("") + "signing_key: { env: KEY }\non_event: /no/such/program\n"), &[("KEY", "T0psecret")]);
+    let shown = shown(&read);
+    assert!(shown.contains("the signing key in env KEY is not 32 bytes") && !shown.contains("T0psecret"), "{shown}");
+    assert!(shown.contains("there is no program /no/such/program"), "{shown}");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn a_damaged_file_is_refused_or_read_but_never_ends_the_program(
+        which in 0_usize..4, at in 0_usize..4_000, cut in 0_usize..40, put in "[\\PC\n\t:{}\\[\\]\"'#,|>-]{0,12}",
+    ) {
+        let folder = example();
+        let name = ["hikagen.yaml", "campaign.yaml", "plan.yaml", "groups"][which];
+        let text = match name {
+            "groups" => "groups:\n  shop: { domains: [a.jp], limits: { rate: 1/s } }\nreplies:\n  x: { when: { group: shop, \
+                         code: 550, text: \"a {b}\" }, then: { signal: volume, action: block } }\n"
+                .to_owned(),
+            file => fs::read_to_string(folder.with_file_name(file)).unwrap(),
+        };
+        let start = text.floor_char_boundary(at % text.len());
+        let end = text.ceil_char_boundary((start + cut).min(text.len()));
+        let damaged = format!("{}{put}{}", &text[..start], &text[end..]);
+        let file = SourceFile::new(&folder.display().to_string(), &struck_out(&damaged));
+        let problems = match name {
+            "hikagen.yaml" => {
+                let (_dir, path) = self::folder(&damaged);
+                load_with(&path, &|_| None).0.problems
+            }
+            "campaign.yaml" => {
+                crate::config::campaign_file::read_campaign_file(&file, &jiff::tz::TimeZone::UTC).problems
+            }
+            "plan.yaml" => read_plan_file(&file, &Destinations::shipped().groups).problems,
+            _ => read_destinations(&file, Destinations::shipped()).problems,
+        };
+        for problem in problems {
+            proptest::prop_assert!(!problem.render(false).is_empty());
+        }
+    }
 }
