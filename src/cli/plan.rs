@@ -71,11 +71,16 @@ fn surroundings(context: &Context) -> (Arc<Groups>, Option<TimeZone>) {
     }
 }
 
-/// Reads a file, else the shipped plan of that name.
+/// Reads the shipped plan of that name, else the file, as the configuration does; `./steady` is always the file.
 fn read(plan: &str, groups: &Groups) -> (Arc<SourceFile>, Read<Plan>) {
     let refused = |file: &Arc<SourceFile>, problem: Problem| (Arc::clone(file), Read::new(None, vec![problem]));
     let path = Path::new(plan);
     let nameless = SourceFile::new(plan, "");
+    if let Some(text) = shipped_plan(plan) {
+        let file = SourceFile::new(plan, text);
+        let read = read_plan_file(&file, groups);
+        return (file, read);
+    }
     if path.exists() {
         return match SourceFile::open(path) {
             Ok(file) => {
@@ -84,11 +89,6 @@ fn read(plan: &str, groups: &Groups) -> (Arc<SourceFile>, Read<Plan>) {
             }
             Err(problem) => refused(&nameless, *problem),
         };
-    }
-    if let Some(text) = shipped_plan(plan) {
-        let file = SourceFile::new(plan, text);
-        let read = read_plan_file(&file, groups);
-        return (file, read);
     }
     let names = || shipped_plan_names().collect::<Vec<_>>();
     let help = match did_you_mean(plan, names()) {
