@@ -68,7 +68,7 @@ impl Owner {
     /// Hands over all that may leave now; says how long until more may.
     pub(super) fn release(&mut self, now: Moment) -> Duration {
         let mut wake = Duration::MAX;
-        for open in self.connections.expired(self.age(), now.up, false) {
+        for open in self.connections.expired(self.age(), self.shared.parts.pacing.idle, now.up) {
             self.close(open);
         }
         if !self.may_send() || self.outbox.is_empty() {
@@ -166,7 +166,7 @@ impl Owner {
     }
 
     pub(super) fn close_idle(&mut self) {
-        for open in self.connections.expired(Duration::ZERO, Duration::ZERO, true) {
+        for open in self.connections.take_idle() {
             self.close(open);
         }
     }

@@ -66,11 +66,18 @@ pub struct Pacing {
     pub ahead: Duration,
     /// How often a relay writes down its needs; they are good for three times as long.
     pub needs: Duration,
+    /// How long a connection may be idle: servers and firewalls forget sooner or later.
+    pub idle: Duration,
 }
 
 impl Default for Pacing {
     fn default() -> Self {
-        Self { poll: Duration::from_millis(200), ahead: crate::core::schedule::AHEAD, needs: Duration::from_secs(10) }
+        Self {
+            poll: Duration::from_millis(200),
+            ahead: crate::core::schedule::AHEAD,
+            needs: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+        }
     }
 }
 
@@ -84,6 +91,7 @@ impl Pacing {
             poll: normal.poll.mul_f64(speed),
             ahead: normal.ahead.mul_f64(speed),
             needs: normal.needs.mul_f64(speed),
+            idle: normal.idle.mul_f64(speed),
         }
     }
 }

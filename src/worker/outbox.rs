@@ -95,9 +95,6 @@ impl Open {
     }
 }
 
-/// An idle connection older than this is closed: servers and firewalls forget sooner or later.
-const IDLE_MOST: Duration = Duration::from_secs(60);
-
 /// The relay's connections.
 #[derive(Default)]
 pub(crate) struct Connections {
@@ -143,12 +140,10 @@ impl Connections {
         None
     }
 
-    /// Takes out what is too old, too long idle, or (with `all`) everything.
-    pub(crate) fn expired(&mut self, age: Duration, now: Duration, all: bool) -> Vec<Open> {
+    /// Takes out what is too old, too long idle, or no longer usable.
+    pub(crate) fn expired(&mut self, age: Duration, idle: Duration, now: Duration) -> Vec<Open> {
         let old = |o: &Open| {
-            all || now.saturating_sub(o.opened) >= age
-                || now.saturating_sub(o.used) >= IDLE_MOST
-                || !o.connection.is_usable()
+            now.saturating_sub(o.opened) >= age || now.saturating_sub(o.used) >= idle || !o.connection.is_usable()
         };
         if !self.idle.iter().any(old) {
             return Vec::new();
@@ -156,5 +151,10 @@ impl Connections {
         let (out, stay) = std::mem::take(&mut self.idle).into_iter().partition(old);
         self.idle = stay;
         out
+    }
+
+    /// Takes out all that are idle.
+    pub(crate) fn take_idle(&mut self) -> Vec<Open> {
+        std::mem::take(&mut self.idle)
     }
 }

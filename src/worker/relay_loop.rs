@@ -383,7 +383,7 @@ impl Owner {
     }
 
     async fn close_all(&mut self) {
-        let closing = self.connections.expired(Duration::ZERO, Duration::ZERO, true);
+        let closing = self.connections.take_idle();
         for open in closing {
             open.connection.close().await;
         }

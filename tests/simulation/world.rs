@@ -183,6 +183,7 @@ fn begin_life(world: &World, config: &Arc<Config>, trouble: Trouble) -> Life {
             poll: Duration::from_secs(300),
             ahead: Duration::from_secs(1),
             needs: Duration::from_secs(600),
+            ..Pacing::default()
         },
     };
     let (control, orders) = mpsc::channel(4);

@@ -24,7 +24,7 @@ relays:
     domain: m.example.jp
     plan: plan.yaml
     warmup: { day: 1 }
-    limits: { rate: 1200/min, connections: 4, messages_per_connection: 100 }
+    limits: { rate: 1200/min, connections: 4, connection_age: 12h }   # so old only because the clock is so fast
     envelope_from: "bounce+{token}@m.example.jp"
     headers: { X-Pool: new }
   tokyo-warm:                           # an IP that the carriers have known for a while
@@ -34,7 +34,7 @@ relays:
     answers: carrier
     domain: m.example.jp
     plan: warm.yaml
-    limits: { rate: 50/s, connections: 8, messages_per_connection: 100 }
+    limits: { rate: 50/s, connections: 8, connection_age: 12h }
     envelope_from: "bounce+{token}@m.example.jp"
     headers: { X-Pool: warm }
 

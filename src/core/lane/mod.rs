@@ -44,7 +44,7 @@ pub struct Lane {
     pub(super) transactional: Hours,
     pub(super) pace: Pace,
     pub(super) shares: crate::core::schedule::Shares,
-    /// Releases of the running and the last whole second, for lanes that no rate binds.
+    /// Releases of the running and the last whole claiming distance (one second), for lanes that no rate binds.
     pub(super) tempo: (Duration, u32, u32),
 }
 
@@ -158,7 +158,7 @@ impl Lane {
     }
 
     /// Takes one release's tokens. Call only when [`Lane::holds`] is empty; false when the throttle refuses all the same.
-    pub(super) fn take(&mut self, class: Class, now: Moment, salt: u64) -> bool {
+    pub(super) fn take(&mut self, class: Class, now: Moment, salt: u64, ahead: Duration) -> bool {
         if let Some(throttle) = &mut self.throttle
             && !throttle.take(now.up)
         {
@@ -175,7 +175,7 @@ impl Lane {
                 salt,
             );
         }
-        if now.up.saturating_sub(self.tempo.0) >= Duration::from_secs(1) {
+        if now.up.saturating_sub(self.tempo.0) >= ahead {
             self.tempo = (now.up, 0, self.tempo.1);
         }
         self.tempo.1 += 1;

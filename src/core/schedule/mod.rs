@@ -341,7 +341,7 @@ impl Schedule {
         let nothing = || Hold { because: Because::NothingWaits, lasts: None };
         let salt = u64::from(self.today.day_of_year().unsigned_abs()) ^ (bucket.as_str().len() as u64) << 32;
         let lane = self.lanes.get_mut(bucket).ok_or_else(nothing)?;
-        if !lane.take(class, now, salt) {
+        if !lane.take(class, now, salt, self.terms.ahead) {
             return Err(Hold { because: Because::Paced, lasts: Some(Duration::from_millis(1)) });
         }
         if let Some(throttle) = &mut self.throttle {
