@@ -225,6 +225,8 @@ impl Provider {
     fn lose_patience(&mut self, objection: Objection, now: Timestamp) -> Objection {
         let until = now.checked_add(self.tolerance.penalty).unwrap_or(Timestamp::MAX);
         self.angry = Some((objection, until));
+        // Nothing comes in meanwhile: what was too much is forgotten by then.
+        self.level = 0.0;
         objection
     }
 

@@ -7,7 +7,6 @@ mod files;
 mod list;
 mod outcome;
 mod progress;
-mod submit;
 
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
@@ -22,12 +21,14 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::run as worker_run;
+use super::submit::{read_submission, refused};
 use super::{Context, Exit, Failure, Outcome};
 use crate::clock::{PacedClock, SharedClock};
 use crate::config::Config;
 use crate::core::lane::holidays::holiday;
 use crate::core::names::{BucketName, CampaignName};
 use crate::core::units::Share;
+use crate::intake::{self, Intake, Report};
 use crate::sim::{Manners, Tolerance};
 use crate::simulator::{Options, Simulator};
 use crate::store::Store;
@@ -107,7 +108,7 @@ async fn demonstrate(context: &Context, dir: &Path, day: Day) -> Result<Figures,
     let store = project.open_store(&config)?;
 
     let before: SharedClock = Arc::new(PacedClock::new(day.starts - SignedDuration::from_mins(30), 1.0));
-    let report = submit::submit(&config, &*store, &before, &dir.join("campaign.yaml")).await?;
+    let report = submit(&config, &*store, &before, &dir.join("campaign.yaml")).await?;
     context.remark(&introduction(dir, &day, &report, port));
 
     let clock: SharedClock = Arc::new(PacedClock::new(day.starts, day.speed));
@@ -129,6 +130,14 @@ async fn demonstrate(context: &Context, dir: &Path, day: Day) -> Result<Figures,
     Ok(figures)
 }
 
+/// Puts the campaign into the store, as `submit` does.
+async fn submit(config: &Config, store: &dyn Store, clock: &SharedClock, file: &Path) -> Result<Report, Failure> {
+    let (submission, _) = read_submission(file, config, clock.now())?;
+    let tokens = Arc::new(worker_run::open_tokens(config)?);
+    let intake = Intake { config, tokens: &tokens, store, clock: &**clock };
+    intake.submit(&submission, intake::Options::default(), &mut |_| {}).await.map_err(refused)
+}
+
 /// Listens where `simulate` does by default, or elsewhere when that is taken.
 async fn listen() -> Result<TcpListener, Failure> {
     let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).await;
@@ -143,7 +152,7 @@ async fn listen() -> Result<TcpListener, Failure> {
 fn manners() -> Manners {
     let mut manners = Manners { seed: 20, full: "0.5%".parse::<Share>().ok(), ..Manners::default() };
     let touchy = manners.tolerance(&[]);
-    if let (Ok(yahoo), Ok(rate), Some(depth)) = (BucketName::new("yahoo-jp"), "3/min".parse(), NonZeroU32::new(300)) {
+    if let (Ok(yahoo), Ok(rate), Some(depth)) = (BucketName::new("yahoo-jp"), "1/min".parse(), NonZeroU32::new(250)) {
         manners.own.insert(yahoo, Tolerance { rate, depth, ..touchy });
     }
     manners
@@ -185,7 +194,7 @@ async fn play(
     Ok(stopped_early)
 }
 
-fn introduction(dir: &Path, day: &Day, report: &crate::intake::Report, port: u16) -> String {
+fn introduction(dir: &Path, day: &Day, report: &Report, port: u16) -> String {
     use crate::report::words::{count, number};
     format!(
         "火加減 Hikagen: one plan day of a newsletter, {} {}, at {:.0} times the speed of time\n\n\

@@ -256,7 +256,7 @@ fn means_later(action: Action) -> bool {
 fn because(overview: &Overview, bucket: &BucketName) -> Vec<String> {
     let end = format!("/{bucket}");
     let lanes = overview.relays.iter().flat_map(|relay| &relay.lanes).filter(|lane| lane.lane.ends_with(&end));
-    lanes.filter_map(|lane| binding(&lane.holds).map(|hold| hold.text.clone())).collect()
+    lanes.filter_map(|lane| binding(&lane.holds).map(|hold| format!("{}: {}", lane.lane, hold.text))).collect()
 }
 
 fn said(counts: &BTreeMap<GroupName, sim::Counts>) -> Vec<SaidFigures> {
