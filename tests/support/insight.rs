@@ -38,6 +38,15 @@ pub fn messages(store: &Path, campaign: &str, state: MessageState) -> Vec<Messag
     })
 }
 
+/// Puts parked messages back into line, as `message settle --retry` does one by one.
+pub fn retry_parked(store: &Path, messages: &[MessageRow]) {
+    look(store, async |store| {
+        for message in messages {
+            store.settle_parked(message.id, false, SystemClock.now()).await.unwrap();
+        }
+    });
+}
+
 /// Claimed and not settled, of all relays.
 pub fn in_the_air(store: &Path) -> usize {
     look(store, async |store| {
