@@ -5,6 +5,7 @@
 mod support;
 
 mod commands_answer;
+mod demo;
 mod explains_why_nothing_moves;
 mod json_shapes;
 mod keeps_campaigns;

@@ -137,9 +137,9 @@ impl Figures {
     /// The figures as text, with where the files are and what to try next.
     pub(super) fn render(&self, dir: &Path) -> String {
         let mut out = if self.stopped_early {
-            format!("Stopped at {}. What became of {} until then:\n\n", self.at_local, count(self.rows, "row"))
+            format!("\nStopped at {}. What became of {} until then:\n\n", self.at_local, count(self.rows, "row"))
         } else {
-            format!("{}: what became of {}\n\n", self.at_local, count(self.rows, "row"))
+            format!("\n{}: what became of {}\n\n", self.at_local, count(self.rows, "row"))
         };
         out.push_str(&self.table());
         out.push_str(&format!("  {} refused or repeated on the list\n", number(self.left_out)));
