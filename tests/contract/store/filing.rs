@@ -282,6 +282,20 @@ async fn a_store_restored_from_a_backup_starts_paused_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_backup_put_back_before_the_worker_ever_restarted_is_noticed() {
+    let world = World::in_a_file();
+    world.store.begin(at(0)).await.unwrap();
+    let kept = tempfile::tempdir().unwrap();
+    let copy = kept.path().join("copy.db");
+    world.store.backup(&copy).await.unwrap();
+    let (path, folder) = world.close();
+    std::fs::copy(&copy, &path).unwrap();
+    let world = World::at(folder);
+    assert!(world.store.begin(at(1)).await.unwrap().is_some());
+    assert!(is_paused(&world.store).await);
+}
+
+#[tokio::test]
 async fn a_copy_of_the_file_made_while_the_worker_ran_is_noticed_too() {
     let world = World::in_a_file();
     world.store.begin(at(0)).await.unwrap();

@@ -70,6 +70,8 @@ stories! {
         let again = world.claim(&second, campaign, 2).await;
         assert_eq!(ids(&again)[..2], ids(&claims)[..]);
         assert!(again[0].was_uncertain && again[0].r.retry);
+        let late = world.settle(&first, &claims[0], Disposition::Accepted).await;
+        assert_eq!(late.stale, 1, "the old owner's answer is not taken for the new owner's claim");
         world.settle(&second, &again[0], Disposition::Accepted).await;
         world.crash();
         let (_, recovered) = world.store.acquire(&relay("ses"), "host 3", at(2_000), false, at(1_000)).await.unwrap();
