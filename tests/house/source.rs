@@ -52,7 +52,7 @@ impl Source {
         let (code, cut) = without_tests(&blank);
         // Unit tests in a file of their own: no paths, names or texts of the product.
         let tests = path.ends_with("_tests.rs") || path.ends_with("/tests.rs");
-        let (code, cut) = if tests { (spaces(&code), Vec::from([0..code.len()])) } else { (code, cut) };
+        let (code, cut) = if tests { (spaces(&code), std::iter::once(0..code.len()).collect()) } else { (code, cut) };
         let line_of = |at: usize| blank[..at].bytes().filter(|b| *b == b'\n').count() + 1;
         let texts = texts
             .into_iter()

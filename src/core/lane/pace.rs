@@ -43,11 +43,14 @@ impl Pace {
     /// One was released; the next follows after `interval`, moved by up to `jitter` (0 to 1) of half an interval either way.
     pub fn released(&mut self, now: Duration, interval: Duration, jitter: f64, salt: u64) {
         self.next = (self.next + interval).max((now + interval).saturating_sub(SLACK.min(interval / 2)));
-        self.next = self.next.min(now + interval * 2);
         self.count += 1;
         let unit = hash(salt ^ self.count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let moved = interval.mul_f64(jitter.clamp(0.0, 1.0) * unit);
-        self.due = (self.next + moved).saturating_sub(interval.mul_f64(jitter.clamp(0.0, 1.0) / 2.0)).max(now);
+        // The last release of a day has two intervals until closing: held under both, it never waits for a closed window.
+        let latest = now + interval.mul_f64(1.75);
+        self.next = self.next.min(latest);
+        let earlier = interval.mul_f64(jitter.clamp(0.0, 1.0) / 2.0);
+        self.due = (self.next + moved).saturating_sub(earlier).clamp(now, latest);
     }
 }
 

@@ -175,7 +175,7 @@ fn a_share_is_kept_for_transactional_mail_where_the_pool_has_any() {
     let mut schedule =
         open(terms(plan(vec![("docomo", lane(100, None, Spread::Asap, (480, 1_260)))])), &["docomo"], morning(0));
     let both = backlog(vec![("docomo", vec![line(1, Class::Bulk, 500, 0), line(2, Class::Transactional, 0, 0)])]);
-    let mut claim_all = |schedule: &mut Schedule, now: Moment| {
+    let claim_all = |schedule: &mut Schedule, now: Moment| {
         let mut sum = 0;
         loop {
             let (_, n) = count(&schedule.wants(&both, now), "docomo");
