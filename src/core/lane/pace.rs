@@ -42,7 +42,10 @@ impl Pace {
 
     /// One was released; the next follows after `interval`, moved by up to `jitter` (0 to 1) of half an interval either way.
     pub fn released(&mut self, now: Duration, interval: Duration, jitter: f64, salt: u64) {
-        self.next = (self.next + interval).max((now + interval).saturating_sub(SLACK.min(interval / 2)));
+        // On time: the next even place follows the last one, wherever jitter had moved the release. Late: it follows the release.
+        let late = now.saturating_sub(self.due);
+        let place = if late > SLACK.min(interval / 2) { now } else { self.next };
+        self.next = place + interval;
         self.count += 1;
         let unit = hash(salt ^ self.count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let moved = interval.mul_f64(jitter.clamp(0.0, 1.0) * unit);
