@@ -137,11 +137,14 @@ impl RelayTask {
                     }
                     // Another worker's relay: this one has nothing to do with it today.
                     self.idle.send_replace(matches!(error, StoreError::LeaseLost { .. }));
-                    let clock = self.shared.parts.clock.clone();
-                    tokio::select! {
-                        () = clock.sleep(LEASE_RETRY) => {}
-                        _ = self.stop.changed() => {}
-                    }
+                }
+            }
+            // Also after a lease that was lost: whatever took it would take it again at once.
+            if !*self.stop.borrow() {
+                let clock = self.shared.parts.clock.clone();
+                tokio::select! {
+                    () = clock.sleep(LEASE_RETRY) => {}
+                    _ = self.stop.changed() => {}
                 }
             }
         }
@@ -298,6 +301,8 @@ impl Owner {
         let poll = self.shared.parts.pacing.poll;
         let quiet = self.outbox.is_empty() && self.jobs.is_empty() && !self.claiming && self.may_send();
         let next = if quiet { self.schedule.next_claim(&self.view.backlog, now) } else { None };
+        // What could be claimed now and was not waits for something that no time of its own announces: look again in a while.
+        let next = next.map(|next| if next.is_zero() { self.shared.parts.pacing.ahead } else { next });
         let wake = next.map_or(wake, |next| wake.min(next.max(Duration::from_millis(1))));
         wake.clamp(Duration::from_micros(500), poll)
     }

@@ -105,7 +105,7 @@ fn planted_faults_are_found() {
         (plant(Planted::DropsSettles, Mood::Honest, false), "not finished"),
         (plant(Planted::ClaimsTwice, Mood::Honest, false), "not finished"),
         (plant(Planted::Nothing, Mood::ShiftedByOne, false), "called"),
-        (plant(Planted::SharesLeases, Mood::Honest, false), "messages in"),
+        (plant(Planted::SharesLeases, Mood::Honest, false), "in an hour"),
     ] {
         let (_, broken) = judged(ask);
         assert!(broken.iter().any(|b| b.contains(sign)), "{ask:?}: {broken:#?}");

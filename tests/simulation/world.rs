@@ -59,8 +59,11 @@ pub(crate) struct World {
 }
 
 pub(crate) const BEGIN: &str = "2026-11-24T07:55:00+09:00[Asia/Tokyo]";
-/// Virtual time after which a world must be over.
-const END: Duration = Duration::from_secs(5 * 86_400);
+/// Virtual time after which a world must be over. One with a planted fault need not come to its end.
+fn end(ask: Ask) -> Duration {
+    let planted = ask.planted != Planted::Nothing || ask.mood != Mood::Honest;
+    Duration::from_secs(if planted { 30 * 3_600 } else { 5 * 86_400 })
+}
 
 fn plan_text(seed: u64) -> String {
     let pick = |what: &str, of: &[&str]| of[usize::try_from(mix(seed, what) % of.len() as u64).unwrap()].to_owned();
@@ -249,7 +252,7 @@ pub(crate) async fn live(ask: Ask) -> World {
         lives.push(begin_life(&world, &config, Trouble::None));
     }
     let mut restart = ask.restart;
-    while clock.elapsed() < END {
+    while clock.elapsed() < end(ask) {
         let gate = lives[0].gate.clone();
         tokio::select! {
             () = gate.died.notified() => {
