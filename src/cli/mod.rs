@@ -1,8 +1,8 @@
 //! Owns the command line: its grammar, and which file answers which command.
 //!
-//! A command is a module with `Args` and `run(Args, &Context) -> Outcome`, one line in [`Command`] and one in [`dispatch`].
+//! A command is a module with `Args` and `run(Args, &Context) -> Outcome`, one line in `Command` and one in `dispatch`.
 //! Invariants: what was asked for goes to standard output, everything else to standard error; a closed pipe is not a fault;
-//! exit codes are those of [`Exit`].
+//! exit codes are those of `Exit`.
 
 mod audit;
 mod campaign;

@@ -220,7 +220,7 @@ impl EventRunner {
         });
     }
 
-    /// Waits until every program that was started has ended: at most [`TIME_LIMIT`] for each turn.
+    /// Waits until every program that was started has ended: at most `TIME_LIMIT` for each turn.
     pub async fn finish(&self) {
         self.tasks.close();
         self.tasks.wait().await;
