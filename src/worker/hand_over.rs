@@ -3,21 +3,25 @@
 //! Invariant: throttle tokens are taken just before MAIL is written, with an open connection in hand; nothing waits while it
 //! holds one.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use tokio::task::Id;
+
 use super::events::{EventKind, Subject};
-use super::outbox::Open;
+use super::line::serve;
+use super::outbox::{Open, Ready};
 use super::outcome;
 use super::relay_loop::{Done, Job, Owner};
-use crate::config::{Answers, DEFAULT_CONNECTION_AGE, DEFAULT_MESSAGES_PER_CONNECTION};
+use crate::config::{Answers, DEFAULT_CONNECTION_AGE, DEFAULT_MESSAGES_PER_CONNECTION, RelaySettings};
 use crate::core::address::Address;
 use crate::core::campaign::{CampaignState, Class};
 use crate::core::lane::{Held, PauseCause};
 use crate::core::moment::Moment;
 use crate::core::names::{BucketName, GroupName, LaneKey};
 use crate::core::reply::{Answer, Delivery, Reading, Stage};
-use crate::core::schedule::{Because, Break, CLAIM_LAG, Effect};
-use crate::relay::Connection;
+use crate::core::schedule::{Because, Break, CLAIM_LAG, Effect, Schedule};
+use crate::relay::{Connection, Outgoing};
 use crate::store::{Disposition, Pause, Scope, StoreError};
 
 /// A hold that lasts longer than this many times the claiming distance sends claims back unsent.
@@ -28,33 +32,28 @@ impl Owner {
         self.settings.limits.connection_age.unwrap_or(DEFAULT_CONNECTION_AGE)
     }
 
-    /// Most messages of a connection, for a lane.
-    fn most(&self, bucket: Option<&BucketName>) -> u32 {
-        let of_relay =
-            self.settings.limits.messages_per_connection.map_or(DEFAULT_MESSAGES_PER_CONNECTION, |n| n.get());
-        let lane = bucket.and_then(|b| self.schedule.lanes().get(b));
-        lane.and_then(|l| l.plan.messages_per_connection.as_ref()).map_or(of_relay, |n| n.value.get().min(of_relay))
-    }
-
-    /// Sends back what will not leave soon: its lane is held, its campaign was stopped, or everything drains.
+    /// Sends back what will not leave soon: its lane is held, its campaign was stopped, or everything drains. Looks when
+    /// something of that may have changed, and now and then.
     pub(super) fn give_back(&mut self, now: Moment) {
+        let every = self.shared.parts.pacing.poll / 2;
+        if self.outbox.is_empty() || self.sifted_at.is_some_and(|at| self.may_send() && now.up < at + every) {
+            return;
+        }
+        self.sifted_at = Some(now.up);
         let patience = self.shared.parts.pacing.ahead * PATIENCE;
         let everything = !self.may_send();
-        let held: Vec<(BucketName, Class)> = self
-            .outbox
-            .order()
-            .into_iter()
-            .filter(|(bucket, class)| {
-                let holds = self.schedule.explain(bucket, *class, now);
-                holds.iter().any(|h| is_lasting(&h.because) && h.lasts.is_none_or(|lasts| lasts > patience))
-            })
-            .collect();
+        let lasting = |bucket: &BucketName, class| {
+            let holds = self.schedule.explain(bucket, class, now);
+            holds.iter().any(|h| is_lasting(&h.because) && h.lasts.is_none_or(|lasts| lasts > patience))
+        };
+        let held: BTreeSet<(BucketName, Class)> =
+            self.outbox.lanes().filter(|(b, c)| lasting(b, *c)).map(|(b, c)| (b.clone(), c)).collect();
         let campaigns = &self.view.campaigns;
         let back = self.outbox.take(|ready| {
             let r = &ready.claim.r;
             let stopped = campaigns.get(&r.campaign).is_none_or(|c| c.state != CampaignState::Running);
             let old = now.up.saturating_sub(ready.since) > patience.max(CLAIM_LAG);
-            everything || stopped || old || held.iter().any(|(b, c)| *b == r.bucket && *c == r.class)
+            everything || stopped || old || (!held.is_empty() && held.contains(&(r.bucket.clone(), r.class)))
         });
         for ready in back {
             let r = &ready.claim.r;
@@ -71,50 +70,67 @@ impl Owner {
         for open in self.connections.expired(self.age(), self.shared.parts.pacing.idle, now.up) {
             self.close(open);
         }
-        if !self.may_send() || self.outbox.is_empty() {
+        if !self.may_send() {
             return wake;
         }
-        loop {
-            let mut released = false;
-            for (bucket, class) in self.outbox.order() {
-                if self.connections.idle() == 0 {
-                    return wake;
+        while self.connections.idle() > 0 {
+            let (schedule, connections) = (&mut self.schedule, &self.connections);
+            let of_relay = most_of(&self.settings);
+            let mut worn_out = false;
+            let found = self.outbox.find(|ready| {
+                let r = &ready.claim.r;
+                if !connections.has(most_for(schedule, of_relay, &r.bucket)) {
+                    worn_out = true;
+                    return false;
                 }
-                let most = self.most(Some(&bucket));
-                if !self.connections.has(most) {
-                    // All idle connections have carried as many as this lane wants on one: the oldest makes room.
-                    if let Some(open) = self.connections.drop_oldest() {
-                        self.close(open);
-                    }
-                    continue;
-                }
-                let Some(claimed_at) = self.outbox.first(&bucket, class).map(|ready| ready.claim.r.claimed_at) else {
-                    continue;
-                };
-                match self.schedule.release(&bucket, class, claimed_at, now) {
-                    Ok(()) => released |= self.hand_over(&bucket, class, most, now),
-                    Err(hold) => wake = wake.min(hold.lasts.unwrap_or(Duration::MAX)),
-                }
-            }
-            if !released {
-                return wake;
+                let released = schedule.release(&r.bucket, r.class, r.claimed_at, false, now);
+                wake = released.as_ref().err().map_or(wake, |hold| wake.min(hold.lasts.unwrap_or(Duration::MAX)));
+                released.is_ok()
+            });
+            match found {
+                Some(ready) => self.hand_over(ready, now),
+                // All idle connections have carried as many as some lane wants on one: the oldest makes room.
+                None if worn_out => self.connections.drop_oldest().into_iter().for_each(|open| self.close(open)),
+                None => return wake,
             }
         }
+        wake
     }
 
-    fn hand_over(&mut self, bucket: &BucketName, class: Class, most: u32, now: Moment) -> bool {
-        let (Some(ready), Some(mut open)) = (self.outbox.pop(bucket, class), self.connections.take(most)) else {
-            return false;
-        };
-        let job = Job { claim: ready.claim, released_at: now.at, messages_before: open.messages };
-        let mail = ready.mail;
-        let task = self.tasks.spawn(async move {
-            let delivery = open.connection.deliver(&mail).await;
-            open.messages += 1;
-            Done::Delivered(open, delivery)
-        });
-        self.jobs.insert(task.id(), job);
-        true
+    fn hand_over(&mut self, ready: Ready, now: Moment) {
+        let most = most_for(&self.schedule, most_of(&self.settings), &ready.claim.r.bucket);
+        let Some(open) = self.connections.take(most) else { return self.outbox.push(ready) };
+        let (messages_before, opened) = (open.messages, open.opened);
+        let job = Job { claim: ready.claim, released_at: now.at, messages_before, opened };
+        let (mail, words) = (ready.mail, self.words.clone());
+        let task = self.tasks.spawn(async move { Done::Free(serve(open, mail, words).await) });
+        self.jobs.insert(task.id(), VecDeque::from([job]));
+    }
+
+    /// The message whose envelope leaves behind the one that a busy connection is about to write. None where another lane
+    /// would wait for a connection meanwhile, and where the relay passes a carrier's answers on none of another lane: it would
+    /// wait for a carrier that is not its own.
+    pub(super) fn next_behind(&mut self, id: Id, now: Moment) -> Option<Outgoing> {
+        let job = self.jobs.get(&id)?.back()?;
+        let (lane, opened, messages_before) = (job.claim.r.bucket.clone(), job.opened, job.messages_before + 1);
+        if !self.may_send() || self.connections.idle() > 0 || now.up.saturating_sub(opened) >= self.age() {
+            return None;
+        }
+        let own = self.settings.answers == Answers::Own;
+        let (schedule, of_relay) = (&mut self.schedule, most_of(&self.settings));
+        let mut others_wait = false;
+        let ready = self.outbox.find(|ready| {
+            let r = &ready.claim.r;
+            let same = r.bucket == lane;
+            let fits = messages_before < most_for(schedule, of_relay, &r.bucket) && (own || same);
+            if !fits {
+                others_wait |= schedule.may_release(&r.bucket, r.class, now);
+            }
+            fits && !others_wait && schedule.release(&r.bucket, r.class, r.claimed_at, same, now).is_ok()
+        })?;
+        let job = Job { claim: ready.claim, released_at: now.at, messages_before, opened };
+        self.jobs.entry(id).or_default().push_back(job);
+        Some(ready.mail)
     }
 
     /// Opens connections for what waits to leave.
@@ -136,9 +152,8 @@ impl Owner {
         self.connections.opening = self.connections.opening.saturating_sub(1);
         match result {
             Ok(connection) => {
-                let (most, age) = (self.most(None), self.age());
                 self.connections.busy += 1;
-                self.put_back(Open::new(connection, now.up), most, age, now);
+                self.freed(Open::new(connection, now.up), now);
             }
             Err(delivery) => {
                 let reading = self.config.rules.read(&delivery, None);
@@ -151,9 +166,10 @@ impl Owner {
         }
     }
 
-    fn put_back(&mut self, open: Open, most: u32, age: Duration, now: Moment) {
+    /// A busy connection may carry the next message, or is over.
+    pub(super) fn freed(&mut self, open: Open, now: Moment) {
         self.connections.busy = self.connections.busy.saturating_sub(1);
-        if let Some(over) = self.connections.put(open, most, age, now.up) {
+        if let Some(over) = self.connections.put(open, most_of(&self.settings), self.age(), now.up) {
             self.close(over);
         }
     }
@@ -176,24 +192,17 @@ impl Owner {
         self.config.groups.route(&domain).group.name.clone()
     }
 
-    /// An attempt came back.
-    pub(super) fn came_back(&mut self, job: Job, open: Option<Open>, delivery: Delivery, now: Moment) {
+    /// An attempt came back. `took_over`: a message of the same lane is behind it on its connection.
+    pub(super) fn came_back(&mut self, job: Job, took_over: bool, delivery: Delivery, now: Moment) {
         let r = job.claim.r.clone();
-        match open {
-            Some(open) => {
-                let (most, age) = (self.most(None), self.age());
-                self.put_back(open, most, age, now);
-            }
-            None => self.connections.busy = self.connections.busy.saturating_sub(1),
-        }
         let accepted = delivery.is_accepted();
         let stale = outcome::is_stale_connection(&delivery, job.messages_before);
-        let group = self.group_of(&job.claim.address);
-        let carrier = self.settings.answers == Answers::Carrier;
         let reading = if accepted {
             outcome::accepted_reading()
         } else {
-            self.config.rules.read(&delivery, carrier.then_some(&group))
+            let carrier = self.settings.answers == Answers::Carrier;
+            let group = carrier.then(|| self.group_of(&job.claim.address));
+            self.config.rules.read(&delivery, group.as_ref())
         };
         let same_day = r.day == self.schedule.today();
         let times = (job.released_at, now.at);
@@ -203,7 +212,7 @@ impl Owner {
         }
         let refund = settlement.refund.then_some((r.class, r.retry, r.day, job.released_at));
         let told = (!accepted && !stale).then_some((&reading, delivery.stage));
-        let effect = self.schedule.answered(&r.bucket, told, refund, now.at);
+        let effect = self.schedule.answered(&r.bucket, took_over, told, refund, now.at);
         log_attempt(&self.settings.name, &job, &delivery, &reading, &settlement.disposition);
         self.to_settle.push(settlement);
         self.apply(effect, Some(&job), &delivery, &reading, now);
@@ -239,6 +248,7 @@ impl Owner {
             _ => (None, Subject::Relay(self.settings.name.clone())),
         };
         self.schedule.pause(bucket.as_ref(), held.clone());
+        self.sifted_at = None;
         self.fresh_pauses.push((bucket, held, now.up));
         let until = self.end_in_words(pause.until);
         let text = match pause.cause {
@@ -262,6 +272,7 @@ impl Owner {
             return;
         }
         row.state = CampaignState::Paused;
+        self.sifted_at = None;
         let name = row.name.clone();
         for pools in self.view.backlog.lanes.values_mut() {
             for lines in pools {
@@ -280,6 +291,17 @@ impl Owner {
             Done::Nothing
         });
     }
+}
+
+/// Most messages that the relay wants on a connection.
+fn most_of(settings: &RelaySettings) -> u32 {
+    settings.limits.messages_per_connection.map_or(DEFAULT_MESSAGES_PER_CONNECTION, |n| n.get())
+}
+
+/// The same where a lane wants fewer.
+fn most_for(schedule: &Schedule, of_relay: u32, bucket: &BucketName) -> u32 {
+    let lane = schedule.lanes().get(bucket).and_then(|lane| lane.plan.messages_per_connection.as_ref());
+    lane.map_or(of_relay, |n| n.value.get().min(of_relay))
 }
 
 /// Holds that outlast a claim: sent back rather than kept in the air.

@@ -7,6 +7,7 @@ mod bookkeeping;
 pub mod events;
 mod hand_over;
 mod housekeeping;
+mod line;
 mod moments;
 mod outbox;
 mod outcome;

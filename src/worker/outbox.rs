@@ -1,9 +1,10 @@
 //! Owns what is claimed and not yet released, and the connections it leaves by.
 //!
-//! Invariants: a message waits here at most some seconds, then goes back unsent; a connection holds one message at a time and
-//! is given up at its caps of messages and age; the relay's cap of connections counts open, opening and busy ones.
+//! Invariants: a message waits here at most some seconds, then goes back unsent; classes go strictly in order, lanes in turn; a
+//! connection is given up at its caps of messages and age; the relay's cap of connections counts open, opening and busy ones.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 use crate::core::campaign::Class;
@@ -19,64 +20,73 @@ pub(crate) struct Ready {
     pub(crate) since: Duration,
 }
 
-/// Claimed messages by lane and class.
+/// Claimed messages by class and lane; no queue is empty.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    lanes: BTreeMap<BucketName, [VecDeque<Ready>; 3]>,
-    turn: usize,
+    queues: [BTreeMap<BucketName, VecDeque<Ready>>; 3],
+    /// The lane that was served last, by class.
+    served: [Option<BucketName>; 3],
+    len: usize,
 }
 
 impl Outbox {
     pub(crate) fn push(&mut self, ready: Ready) {
-        let class = ready.claim.r.class as usize;
-        self.lanes.entry(ready.claim.r.bucket.clone()).or_default()[class].push_back(ready);
+        let queues = &mut self.queues[ready.claim.r.class as usize];
+        queues.entry(ready.claim.r.bucket.clone()).or_default().push_back(ready);
+        self.len += 1;
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.lanes.values().flatten().map(VecDeque::len).sum()
+        self.len
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lanes.values().flatten().all(VecDeque::is_empty)
+        self.len == 0
     }
 
-    /// Lanes and classes with mail: classes strictly in order, lanes in turn.
-    pub(crate) fn order(&mut self) -> Vec<(BucketName, Class)> {
-        self.turn = self.turn.wrapping_add(1);
-        let buckets: Vec<&BucketName> = self.lanes.keys().collect();
-        let mut order = Vec::new();
-        for class in Class::ALL {
-            for i in 0..buckets.len() {
-                let bucket = buckets[(i + self.turn) % buckets.len()];
-                if !self.lanes[bucket][class as usize].is_empty() {
-                    order.push((bucket.clone(), class));
-                }
+    /// Lanes and classes with mail.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = (&BucketName, Class)> {
+        let of_class = |class: Class| self.queues[class as usize].keys().map(move |bucket| (bucket, class));
+        Class::ALL.into_iter().flat_map(of_class)
+    }
+
+    /// Takes the first message that `may` leave, asking of each lane only the one that leaves next.
+    pub(crate) fn find(&mut self, mut may: impl FnMut(&Ready) -> bool) -> Option<Ready> {
+        for (queues, served) in self.queues.iter_mut().zip(&mut self.served) {
+            let last = served.as_ref();
+            let rest = queues.range((last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+            let again = last.map(|last| queues.range((Bound::Unbounded, Bound::Included(last))));
+            let mut turns = rest.chain(again.into_iter().flatten());
+            let Some(bucket) = turns.find(|(_, queue)| queue.front().is_some_and(&mut may)).map(|(b, _)| b.clone())
+            else {
+                continue;
+            };
+            let queue = queues.get_mut(&bucket)?;
+            let found = queue.pop_front();
+            if queue.is_empty() {
+                queues.remove(&bucket);
             }
+            *served = Some(bucket);
+            self.len -= 1;
+            return found;
         }
-        order
-    }
-
-    /// The message that would leave next.
-    pub(crate) fn first(&self, bucket: &BucketName, class: Class) -> Option<&Ready> {
-        self.lanes.get(bucket)?[class as usize].front()
-    }
-
-    /// Takes the message that leaves next.
-    pub(crate) fn pop(&mut self, bucket: &BucketName, class: Class) -> Option<Ready> {
-        self.lanes.get_mut(bucket)?[class as usize].pop_front()
+        None
     }
 
     /// Takes out everything that `goes`.
     pub(crate) fn take(&mut self, mut goes: impl FnMut(&Ready) -> bool) -> Vec<Ready> {
         let mut taken = Vec::new();
-        for queue in self.lanes.values_mut().flatten() {
-            if queue.iter().any(&mut goes) {
-                let (out, stay): (Vec<_>, Vec<_>) = queue.drain(..).partition(&mut goes);
-                taken.extend(out);
-                queue.extend(stay);
+        for queues in &mut self.queues {
+            for queue in queues.values_mut() {
+                if queue.iter().any(&mut goes) {
+                    let (out, stay): (Vec<_>, Vec<_>) = queue.drain(..).partition(&mut goes);
+                    taken.extend(out);
+                    queue.extend(stay);
+                }
             }
+            queues.retain(|_, queue| !queue.is_empty());
         }
-        self.lanes.retain(|_, queues| queues.iter().any(|q| !q.is_empty()));
+        self.len -= taken.len();
         taken
     }
 }
@@ -85,7 +95,7 @@ impl Outbox {
 pub(crate) struct Open {
     pub(crate) connection: Box<dyn Connection>,
     pub(crate) messages: u32,
-    opened: Duration,
+    pub(crate) opened: Duration,
     used: Duration,
 }
 

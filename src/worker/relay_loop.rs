@@ -3,19 +3,20 @@
 //! Invariants: one task owns the relay with all its lanes, so its limits are plain numbers; nothing here waits for a network or
 //! the store: what takes time runs beside the loop and comes back as `Done`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::Shared;
 use super::events::{EventKind, Subject};
-use super::outbox::{Connections, Open, Outbox, Ready};
+use super::line::{Word, Words};
+use super::outbox::{Connections, Open, Outbox};
 use super::view::View;
 use crate::config::{Config, RelaySettings};
 use crate::core::lane::Held;
@@ -23,9 +24,11 @@ use crate::core::moment::{ClockWatch, Moment, Trust};
 use crate::core::names::BucketName;
 use crate::core::reply::Delivery;
 use crate::core::retry::RetryTerms;
-use crate::core::schedule::{LaneWant, Rollover, Schedule, Terms};
+use crate::core::schedule::{Rollover, Schedule, Terms};
 use crate::relay::{Connection, Relay};
-use crate::store::{Claim, Lease, Outlook, PauseCause, PlanRevision, Scope, Settled, Settlement, StoreError};
+use crate::store::{
+    Claim, Lease, Outlook, Pause, PauseCause, PlanRevision, RelayMemory, Scope, Settled, Settlement, StoreError,
+};
 
 /// How often a lease that another worker holds is asked for again.
 const LEASE_RETRY: Duration = Duration::from_secs(5);
@@ -43,26 +46,24 @@ pub(crate) struct RelayTask {
 /// What came back from beside the loop.
 pub(super) enum Done {
     Looked(Result<Outlook, StoreError>),
-    Claimed { at: Moment, wants: Vec<LaneWant>, result: Result<Composed, StoreError> },
+    /// Everything of a claim was composed, or nothing was claimed.
+    Composed,
     Settled(Vec<Settlement>, Result<Settled, StoreError>),
-    Delivered(Open, Delivery),
+    /// A connection has nothing to send behind its last message.
+    Free(Open),
     Opened(Result<Box<dyn Connection>, Delivery>),
     NeedsWritten(Result<(), StoreError>),
     Nothing,
-}
-
-/// Claims with their messages.
-#[derive(Default)]
-pub(super) struct Composed {
-    pub(super) ready: Vec<Ready>,
-    pub(super) failed: Vec<(Claim, String)>,
 }
 
 /// A message on its way.
 pub(super) struct Job {
     pub(super) claim: Claim,
     pub(super) released_at: Timestamp,
+    /// Messages that its connection carried before it.
     pub(super) messages_before: u32,
+    /// Time since boot at which its connection was opened.
+    pub(super) opened: Duration,
 }
 
 /// A relay that is ours.
@@ -78,10 +79,20 @@ pub(super) struct Owner {
     pub(super) outbox: Outbox,
     pub(super) connections: Connections,
     pub(super) tasks: JoinSet<Done>,
-    pub(super) jobs: HashMap<Id, Job>,
+    /// Messages on their way by the task that serves their connection, oldest first: at most two, never none.
+    pub(super) jobs: HashMap<Id, VecDeque<Job>>,
+    pub(super) words: Words,
+    pub(super) heard: mpsc::UnboundedReceiver<Word>,
     pub(super) to_settle: Vec<Settlement>,
+    /// When the oldest of them came, time since boot.
+    pub(super) to_settle_since: Option<Duration>,
     pub(super) settling: bool,
-    pub(super) claiming: bool,
+    /// The task that claims and composes.
+    pub(super) claiming: Option<Id>,
+    /// No new claim before this time since boot; whether to wake for it.
+    pub(super) next_claim: (Duration, bool),
+    /// When the outbox was last looked through for what should go back, time since boot; `None`: look again at once.
+    pub(super) sifted_at: Option<Duration>,
     pub(super) looking: bool,
     pub(super) looks: u32,
     pub(super) looked_at: Option<Duration>,
@@ -104,6 +115,16 @@ pub(super) struct Owner {
 /// What the core decides on, from the settings.
 fn terms_of(settings: &RelaySettings, ahead: Duration) -> Terms {
     Terms { ahead, ..settings.terms() }
+}
+
+/// Lanes that a carrier blocked lately, and when.
+fn remembered_blocks(memory: &RelayMemory) -> Vec<(BucketName, Timestamp)> {
+    let blocks = memory.pauses.iter().filter(|p| p.cause == PauseCause::Block);
+    let of_lane = |p: &Pause| match &p.scope {
+        Scope::Lane(lane) => Some((lane.bucket.clone(), p.since)),
+        Scope::All | Scope::Relay(_) => None,
+    };
+    blocks.filter_map(of_lane).collect()
 }
 
 impl RelayTask {
@@ -173,17 +194,10 @@ impl RelayTask {
             tracing::info!(relay = %settings.name, plan = %settings.plan.name, "a new revision of the plan is in force");
         }
         let memory = store.memory(&lease, now.at).await?;
-        let blocks: Vec<(BucketName, Timestamp)> = memory
-            .pauses
-            .iter()
-            .filter(|p| p.cause == PauseCause::Block)
-            .filter_map(|p| match &p.scope {
-                Scope::Lane(lane) => Some((lane.bucket.clone(), p.since)),
-                Scope::All | Scope::Relay(_) => None,
-            })
-            .collect();
+        let blocks = remembered_blocks(&memory);
         let core_terms = terms_of(&settings, parts.pacing.ahead);
         let (schedule, rollover) = Schedule::open(core_terms, memory.ledgers, &memory.cells, &blocks, now);
+        let (words, heard) = mpsc::unbounded_channel();
         Ok(Owner {
             shared: self.shared.clone(),
             relay: self.relay.clone(),
@@ -198,9 +212,14 @@ impl RelayTask {
             connections: Connections::default(),
             tasks: JoinSet::new(),
             jobs: HashMap::new(),
+            words,
+            heard,
             to_settle: Vec::new(),
+            to_settle_since: None,
             settling: false,
-            claiming: false,
+            claiming: None,
+            next_claim: (Duration::ZERO, false),
+            sifted_at: None,
             looking: false,
             looks: 0,
             looked_at: None,
@@ -234,16 +253,16 @@ impl RelayTask {
                 break;
             }
             tokio::select! {
-                Some(done) = owner.tasks.join_next_with_id() => {
-                    owner.handle(done).await;
-                    while let Some(done) = owner.tasks.try_join_next_with_id() {
-                        owner.handle(done).await;
-                    }
-                }
+                Some(word) = owner.heard.recv() => owner.hear(word),
+                Some(done) = owner.tasks.join_next_with_id() => owner.handle(done).await,
                 () = clock.sleep(wake) => {}
                 _ = self.stop.changed() => {}
                 // Waiting marks them as seen; the next turn looks whether they have changed.
                 _ = self.settings.changed() => self.settings.mark_changed(),
+            }
+            owner.hear_all();
+            while let Some(done) = owner.tasks.try_join_next_with_id() {
+                owner.handle(done).await;
             }
         }
         owner.close_all().await;
@@ -299,7 +318,8 @@ impl Owner {
         self.claim(now);
         self.settle(now);
         let poll = self.shared.parts.pacing.poll;
-        let quiet = self.outbox.is_empty() && self.jobs.is_empty() && !self.claiming && self.may_send();
+        let wake = wake.min(self.next_settle(now)).min(self.next_attempt(now));
+        let quiet = self.outbox.is_empty() && self.jobs.is_empty() && self.claiming.is_none() && self.may_send();
         let next = if quiet { self.schedule.next_claim(&self.view.backlog, now) } else { None };
         // What could be claimed now and was not waits for something that no time of its own announces: look again in a while.
         let next = next.map(|next| if next.is_zero() { self.shared.parts.pacing.ahead } else { next });
@@ -329,7 +349,8 @@ impl Owner {
         if self.draining.is_none() {
             let bound = self.shared.parts.clock.elapsed() + self.config.worker.drain;
             self.draining = Some(bound);
-            tracing::info!(relay = %self.settings.name, in_the_air = self.jobs.len(), "draining");
+            self.sifted_at = None;
+            tracing::info!(relay = %self.settings.name, in_the_air = self.on_their_way(), "draining");
         }
     }
 
@@ -346,15 +367,57 @@ impl Owner {
             && self.shared.parts.clock.elapsed() >= bound
             && !self.jobs.is_empty()
         {
-            tracing::warn!(relay = %self.settings.name, messages = self.jobs.len(), "the bound of the drain is over: what is in the air is uncertain");
+            tracing::warn!(relay = %self.settings.name, messages = self.on_their_way(), "the bound of the drain is over: what is in the air is uncertain");
             self.tasks.abort_all();
             self.jobs.clear();
             return true;
         }
-        let quiet = self.jobs.is_empty() && self.outbox.is_empty() && !self.claiming && !self.settling;
+        let quiet = self.jobs.is_empty() && self.outbox.is_empty() && self.claiming.is_none() && !self.settling;
         // A store that cannot be written must not hold the end up for ever: what it still calls claimed is found uncertain.
         let over = self.draining.is_some_and(|bound| self.shared.parts.clock.elapsed() >= bound);
         (quiet && self.to_settle.is_empty()) || (over && self.jobs.is_empty())
+    }
+
+    /// Messages that left and have no outcome yet.
+    fn on_their_way(&self) -> usize {
+        self.jobs.values().map(VecDeque::len).sum()
+    }
+
+    fn hear_all(&mut self) {
+        while let Ok(word) = self.heard.try_recv() {
+            self.hear(word);
+        }
+    }
+
+    fn hear(&mut self, word: Word) {
+        let now = self.shared.moments.now();
+        match word {
+            Word::Delivered(id, delivery) => {
+                if let Some((job, took_over)) = self.oldest_job(id) {
+                    self.came_back(job, took_over, delivery, now);
+                }
+            }
+            // A connection that is gone asks in vain: what was released for it would be lost.
+            Word::Asks(id, answer) if !answer.is_closed() => {
+                let next = self.next_behind(id, now);
+                drop(answer.send(next));
+            }
+            Word::Asks(..) => {}
+            Word::Claimed(taken) => self.claimed(taken),
+            Word::Composed(ready) => ready.into_iter().for_each(|ready| self.outbox.push(ready)),
+            Word::NotComposed(failed) => self.not_composed(failed, now),
+        }
+    }
+
+    /// Takes the oldest message of a connection; whether the one behind it is of the same lane, and so has the connection now.
+    fn oldest_job(&mut self, id: Id) -> Option<(Job, bool)> {
+        let jobs = self.jobs.get_mut(&id)?;
+        let job = jobs.pop_front()?;
+        let took_over = jobs.front().is_some_and(|next| next.claim.r.bucket == job.claim.r.bucket);
+        if jobs.is_empty() {
+            self.jobs.remove(&id);
+        }
+        Some((job, took_over))
     }
 
     /// Takes what came back from beside the loop.
@@ -362,13 +425,12 @@ impl Owner {
         let now = self.shared.moments.now();
         match done {
             Ok((_, Done::Looked(result))) => self.looked(result, now).await,
-            Ok((_, Done::Claimed { at, wants, result })) => self.claimed(at, &wants, result).await,
-            Ok((_, Done::Settled(batch, result))) => self.settled(batch, result).await,
-            Ok((id, Done::Delivered(open, delivery))) => {
-                if let Some(job) = self.jobs.remove(&id) {
-                    self.came_back(job, Some(open), delivery, now);
-                }
+            Ok((_, Done::Composed)) => {
+                self.hear_all();
+                self.claiming = None;
             }
+            Ok((_, Done::Settled(batch, result))) => self.settled(batch, result).await,
+            Ok((_, Done::Free(open))) => self.freed(open, now),
             Ok((_, Done::Opened(result))) => self.opened(result, now),
             Ok((_, Done::NeedsWritten(result))) => {
                 self.needs_written = result.is_ok();
@@ -378,12 +440,24 @@ impl Owner {
             }
             Ok((_, Done::Nothing)) => {}
             Err(error) if error.is_cancelled() => {}
-            Err(error) => {
-                tracing::error!(relay = %self.settings.name, %error, "a task broke down");
-                if let Some(job) = self.jobs.remove(&error.id()) {
-                    self.came_back(job, None, super::outcome::broken_down(), now);
-                }
-            }
+            Err(error) => self.broke_down(&error, now),
+        }
+    }
+
+    /// A task ended in a panic: what it had in hand is uncertain.
+    fn broke_down(&mut self, error: &JoinError, now: Moment) {
+        tracing::error!(relay = %self.settings.name, %error, "a task broke down");
+        self.hear_all();
+        if self.claiming == Some(error.id()) {
+            // What it claimed is known to the store alone: this task starts again from there.
+            self.lost = true;
+            self.claiming = None;
+        }
+        if self.jobs.contains_key(&error.id()) {
+            self.connections.busy = self.connections.busy.saturating_sub(1);
+        }
+        while let Some((job, took_over)) = self.oldest_job(error.id()) {
+            self.came_back(job, took_over, super::outcome::broken_down(), now);
         }
     }
 

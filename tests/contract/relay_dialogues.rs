@@ -1,6 +1,7 @@
 //! One file of `dialogues/` is one behaviour: a scripted server, and what the relay must make of it.
 //!
-//! Lines of a file: `# a sentence`; `set: key=value ...` (settings and mail); `expect: key=value ...`, one per delivery, or the
+//! Lines of a file: `# a sentence`; `set: key=value ...` (settings and mail; `ahead`: each envelope but the first leaves behind
+//! the message before it); `expect: key=value ...`, one per delivery, or the
 //! one of a connection that cannot be opened; then the script. `S: text` says a line, `S+: text` says raw bytes with escapes,
 //! `C: text` wants a line (a final `*` stands for anything), `MESSAGE` wants the whole message as sent, `PART` its first
 //! line; `CLOSE`, `RESET`, `STALL`, `DEAF` end it their way, `DROP` makes the caller drop its delivery. `|` parts alternatives.
@@ -65,7 +66,7 @@ impl Dialogue {
                 }
                 "tls" => relay.tls = if value == "implicit" { TlsMode::Implicit } else { TlsMode::Starttls },
                 "hello" => relay.hello = Some(value.clone()),
-                "recipient" | "alternative" | "from" | "message" => {}
+                "recipient" | "alternative" | "from" | "message" | "ahead" => {}
                 other => panic!("unknown setting {other}"),
             }
         }
@@ -247,7 +248,8 @@ async fn run(name: &str) {
         let (tcp, _) = listener.accept().await.unwrap();
         play(&script, tcp, &sent, &dropping).await
     });
-    let told = timeout(HANGS, converse(&dialogue.expect, &relay, &mail, &drop_now, &server)).await;
+    let ahead = dialogue.set.contains_key("ahead");
+    let told = timeout(HANGS, converse(&dialogue.expect, &relay, &mail, ahead, &drop_now, &server)).await;
     let played = timeout(HANGS, server).await;
     let played = played.unwrap_or_else(|_| panic!("{name}: the server hangs")).unwrap();
     told.unwrap_or_else(|_| panic!("{name}: the relay hangs; server: {played:?}"));
@@ -264,6 +266,7 @@ async fn converse(
     expect: &[Pairs],
     relay: &SmtpRelay,
     mail: &Outgoing,
+    ahead: bool,
     drop_now: &Notify,
     server: &tokio::task::JoinHandle<Result<(), String>>,
 ) {
@@ -285,7 +288,11 @@ async fn converse(
             assert!(!connection.is_usable(), "{told}: usable although its delivery was dropped");
             continue;
         }
-        let delivery = connection.deliver(mail).await;
+        let next = (ahead && at + 1 < expect.len()).then_some(mail);
+        let delivery = match connection.offer(mail).await {
+            Some(delivery) => delivery,
+            None => connection.hand_over(mail, next).await,
+        };
         // The script ends with a close: let the news come in.
         while expected.contains_key("then_closed") && (connection.is_usable() || !server.is_finished()) {
             tokio::task::yield_now().await;
@@ -355,6 +362,13 @@ dialogues! {
     a_web_server_is_not_smtp
     a_wrong_password_by_login_is_a_reply
     a_wrong_password_is_a_reply
+    ahead_a_message_refused_at_its_end_leaves_the_next_alone
+    ahead_a_refused_recipient_is_the_next_ones
+    ahead_closed_after_the_final_dot_is_uncertain_for_one
+    ahead_of_421_at_the_end_the_next_is_not_begun
+    ahead_the_next_envelope_leaves_with_the_message
+    ahead_the_other_form_is_tried
+    ahead_without_pipelining_each_step_waits
     an_endless_reply_is_not_smtp
     an_endless_reply_line_is_not_smtp
     an_enhanced_code_needs_three_numbers

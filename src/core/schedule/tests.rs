@@ -123,11 +123,11 @@ fn run(schedule: &mut Schedule, name: &str, waiting: &mut u64, from: Moment, unt
             *waiting -= u64::from(n);
         }
         while let Some(claimed_at) = unsent.first().copied()
-            && schedule.release(&lane, Class::Bulk, claimed_at, now).is_ok()
+            && schedule.release(&lane, Class::Bulk, claimed_at, false, now).is_ok()
         {
             unsent.remove(0);
             left.push(ms as f64 / 1_000.0);
-            schedule.answered(&lane, None, None, now.at);
+            schedule.answered(&lane, false, None, None, now.at);
         }
         ms += step_ms;
     }
@@ -184,8 +184,8 @@ fn a_share_is_kept_for_transactional_mail_where_the_pool_has_any() {
             }
             schedule.claimed(&bucket("docomo"), Class::Bulk, (CampaignId(1), 1, n, 0), now);
             for _ in 0..n {
-                schedule.release(&bucket("docomo"), Class::Bulk, now.at, now).expect("free");
-                schedule.answered(&bucket("docomo"), None, None, now.at);
+                schedule.release(&bucket("docomo"), Class::Bulk, now.at, false, now).expect("free");
+                schedule.answered(&bucket("docomo"), false, None, None, now.at);
             }
             sum += n;
         }
@@ -255,7 +255,7 @@ fn a_blocked_lane_holds_no_other() {
         from_relay: false,
         meaning: "".into(),
     };
-    let effect = schedule.answered(&bucket("docomo"), Some((&reading, Stage::Body)), None, morning(0).at);
+    let effect = schedule.answered(&bucket("docomo"), false, Some((&reading, Stage::Body)), None, morning(0).at);
     let Effect::PauseLane(pause) = effect else { panic!("{effect:?}") };
     schedule.pause(Some(&bucket("docomo")), Held { cause: pause.cause, reason: "blocked".into(), until: pause.until });
     let wants = schedule.wants(&both, morning(1));
@@ -298,10 +298,10 @@ proptest! {
             prop_assert_eq!(rollover, Rollover::default());
             prop_assert_eq!(&again.lanes()[&bucket("docomo")].ledger, &ledger);
             for _ in 0..n {
-                if schedule.release(&bucket("docomo"), Class::Bulk, now.at, now).is_err() {
+                if schedule.release(&bucket("docomo"), Class::Bulk, now.at, false, now).is_err() {
                     schedule.given_back(&bucket("docomo"), Class::Bulk, false, Some((schedule.today(), now.at)));
                 } else {
-                    schedule.answered(&bucket("docomo"), None, None, now.at);
+                    schedule.answered(&bucket("docomo"), false, None, None, now.at);
                 }
             }
         }

@@ -187,7 +187,7 @@ impl Schedule {
     /// Messages in the air: claimed and not settled, as far as this relay's task knows.
     #[must_use]
     pub fn in_the_air(&self) -> u32 {
-        self.lanes.values().map(|lane| lane.unsent_total() + lane.sending).sum()
+        self.lanes.values().map(|lane| lane.unsent_total() + lane.sending + lane.behind).sum()
     }
 
     fn air_left(&self) -> u32 {

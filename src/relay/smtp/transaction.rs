@@ -1,4 +1,5 @@
-//! Owns one message's way over an open connection: MAIL, RCPT, DATA, message; and whether the next may follow.
+//! Owns a message's way over an open connection: MAIL, RCPT, DATA, message; the next one's envelope may leave behind it in the
+//! same write (RFC 2920 3.1), so that a message costs one round trip.
 //!
 //! Invariants: only 250 to the end of data is acceptance; a reply is never taken for the answer to another command; a
 //! connection whose delivery failed in the middle, was dropped, or was answered 421, takes no further message; what of the
@@ -21,6 +22,8 @@ pub(super) struct SmtpConnection {
     usable: bool,
     /// A refused transaction is still open on the server.
     reset_first: bool,
+    /// Where the envelope that left behind the message before begins with RCPT.
+    ahead: Option<u64>,
     rcpt_mark: Option<u64>,
     dot_mark: Option<u64>,
 }
@@ -41,29 +44,37 @@ impl SmtpConnection {
             timeouts: settings.timeouts,
             usable: true,
             reset_first: false,
+            ahead: None,
             rcpt_mark: None,
             dot_mark: None,
         }
     }
 
-    /// `Ok`: the connection is in step with the server.
-    async fn transact(&mut self, mail: &Outgoing) -> Result<Delivery, Delivery> {
+    /// `Ok`: the connection is in step with the server. `None`: it wants the message.
+    async fn envelope(&mut self, mail: &Outgoing) -> Result<Option<Delivery>, Delivery> {
         if let Some(refused) = self.unwritable(mail) {
-            return Ok(refused);
+            return Ok(Some(refused));
         }
-        let mut offer = self.offer(mail, &mail.recipient).await?;
+        let mut offer = match self.ahead.take() {
+            Some(rcpt) => {
+                self.rcpt_mark = Some(rcpt);
+                let first = self.session.next().await;
+                self.answers_to_envelope(first).await?
+            }
+            None => self.write_envelope(mail, &mail.recipient).await?,
+        };
         if let (Offer::Refused(first), Some(alternative)) = (&offer, &mail.recipient_alternative)
             && is_malformed_recipient(first)
         {
-            offer = self.offer(mail, alternative).await?;
+            offer = self.write_envelope(mail, alternative).await?;
         }
-        match offer {
-            Offer::Open => self.hand_over(&mail.bytes).await,
-            Offer::Refused(delivery) => Ok(delivery),
-        }
+        Ok(match offer {
+            Offer::Open => None,
+            Offer::Refused(delivery) => Some(delivery),
+        })
     }
 
-    async fn offer(&mut self, mail: &Outgoing, recipient: &str) -> Result<Offer, Delivery> {
+    async fn write_envelope(&mut self, mail: &Outgoing, recipient: &str) -> Result<Offer, Delivery> {
         self.session.listen(Stage::Mail).await.map_err(|early| self.ended(Stage::Mail, early.answer))?;
         if self.pipelining {
             self.offer_at_once(mail, recipient).await
@@ -75,19 +86,22 @@ impl SmtpConnection {
     /// RFC 2920: one write, three replies (four after a refused transaction).
     async fn offer_at_once(&mut self, mail: &Outgoing, recipient: &str) -> Result<Offer, Delivery> {
         let reset = std::mem::take(&mut self.reset_first);
-        let mut group = String::with_capacity(64 + mail.envelope_from.len() + recipient.len());
+        let mut group = String::with_capacity(96 + mail.envelope_from.len() + recipient.len());
         if reset {
             group.push_str("RSET\r\n");
         }
-        self.push_mail(mail, &mut group);
-        self.mark_rcpt(group.len());
-        push_rcpt(recipient, &mut group);
-        group.push_str("DATA\r\n");
+        let rcpt = self.push_envelope(mail, recipient, &mut group);
+        self.mark_rcpt(rcpt);
         let mut first = self.session.say(group).await;
         if reset {
             self.take(Stage::Mail, first, &[250])??;
             first = self.session.next().await;
         }
+        self.answers_to_envelope(first).await
+    }
+
+    /// The answers to MAIL (`first`), RCPT and DATA, written at once.
+    async fn answers_to_envelope(&mut self, first: Result<RawReply, Fault>) -> Result<Offer, Delivery> {
         let mailed = self.take(Stage::Mail, first, &[250])?;
         let rcpt = self.session.next().await;
         let rcpt = self.take_after(&mailed, Stage::Rcpt, rcpt, &[250, 251, 252])?;
@@ -147,18 +161,27 @@ impl SmtpConnection {
         }
     }
 
-    /// Writes the message and its final dot in one piece, and waits for the answer.
-    async fn hand_over(&mut self, bytes: &[u8]) -> Result<Delivery, Delivery> {
+    /// Writes the message, its final dot and the envelope of `next` in one piece, and waits for the answer to the message.
+    async fn write_message(&mut self, bytes: &[u8], next: Option<&Outgoing>) -> Result<Delivery, Delivery> {
         self.silence(Stage::Data).await?;
-        {
+        let next = next.filter(|next| self.pipelining && self.unwritable(next).is_none());
+        let mut group = String::new();
+        let rcpt = next.map(|next| self.push_envelope(next, &next.recipient, &mut group));
+        let ends = {
             let mut wire = self.session.wire.lock();
             wire.queue(|out| body::stuff(bytes, out));
             self.dot_mark = Some(wire.queued());
             wire.queue(|out| out.extend_from_slice(body::FINAL_DOT));
-        }
+            let ends = wire.queued();
+            self.ahead = rcpt.map(|rcpt| ends + rcpt as u64);
+            wire.queue(|out| out.extend_from_slice(group.as_bytes()));
+            ends
+        };
         let early = self.session.drain(self.timeouts.data).await;
         let answer = match early {
             Ok(None) => self.session.hear(self.timeouts.end_of_data).await,
+            // All of the message was out, only the envelope behind it not yet: this is the answer that was waited for.
+            Ok(Some(reply)) if self.session.wire.lock().may_have_left(ends - 1) => Ok(reply),
             Ok(Some(reply)) => return Err(self.ended(Stage::Body, early_answer(&reply))),
             Err(fault) => Err(fault),
         };
@@ -168,6 +191,15 @@ impl SmtpConnection {
             Ok(reply) => Ok(self.ended(Stage::Body, Answer::Reply(reply.reply()))),
             Err(fault) => Err(self.ended(Stage::Body, Answer::Fault(fault))),
         }
+    }
+
+    /// Appends MAIL, RCPT and DATA; says how far in RCPT begins.
+    fn push_envelope(&self, mail: &Outgoing, recipient: &str, group: &mut String) -> usize {
+        self.push_mail(mail, group);
+        let rcpt = group.len();
+        push_rcpt(recipient, group);
+        group.push_str("DATA\r\n");
+        rcpt
     }
 
     fn push_mail(&self, mail: &Outgoing, out: &mut String) {
@@ -244,19 +276,37 @@ impl SmtpConnection {
 
 #[async_trait]
 impl Connection for SmtpConnection {
-    async fn deliver(&mut self, mail: &Outgoing) -> Delivery {
+    async fn offer(&mut self, mail: &Outgoing) -> Option<Delivery> {
         (self.rcpt_mark, self.dot_mark) = (None, None);
         // Stays false when this future is dropped: whatever answers next would answer this message.
         if !std::mem::replace(&mut self.usable, false) {
-            return self.ended(Stage::Mail, Answer::Fault(Fault::Closed));
+            self.rcpt_mark = self.ahead.take();
+            return Some(self.ended(Stage::Mail, Answer::Fault(Fault::Closed)));
         }
-        match self.transact(mail).await {
+        match self.envelope(mail).await {
+            Ok(delivery) => {
+                self.usable = true;
+                delivery
+            }
+            Err(delivery) => Some(delivery),
+        }
+    }
+
+    async fn hand_over(&mut self, mail: &Outgoing, next: Option<&Outgoing>) -> Delivery {
+        if !std::mem::replace(&mut self.usable, false) {
+            return self.ended(Stage::Body, Answer::Fault(Fault::Closed));
+        }
+        match self.write_message(&mail.bytes, next).await {
             Ok(delivery) => {
                 self.usable = true;
                 delivery
             }
             Err(delivery) => delivery,
         }
+    }
+
+    fn pipelines(&self) -> bool {
+        self.pipelining
     }
 
     fn is_usable(&self) -> bool {
