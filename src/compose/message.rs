@@ -357,16 +357,24 @@ fn part(kind: ContentType, text: &str) -> SinglePart {
 /// Line ends as CRLF; other control characters are left out.
 fn canonical(text: &str) -> String {
     let mut whole = String::with_capacity(text.len() + text.len() / 16 + 2);
-    let mut rest = text;
-    while let Some(at) = rest.bytes().position(|b| b.is_ascii_control() && b != b'\t') {
-        whole.push_str(&rest[..at]);
-        let crlf = rest[at..].starts_with("\r\n");
-        if matches!(rest.as_bytes()[at], b'\r' | b'\n') {
+    for line in text.split_inclusive('\n') {
+        let (line, ended) = line.strip_suffix('\n').map_or((line, false), |line| (line, true));
+        let line = if ended { line.strip_suffix('\r').unwrap_or(line) } else { line };
+        // Without an early end, so that many bytes are looked at in one step.
+        let odd = line.bytes().fold(false, |odd, b| odd | (b < b' ' && b != b'\t') | (b == 0x7F));
+        if odd {
+            line.chars().for_each(|c| match c {
+                '\r' => whole.push_str("\r\n"),
+                c if c.is_ascii_control() && c != '\t' => {}
+                c => whole.push(c),
+            });
+        } else {
+            whole.push_str(line);
+        }
+        if ended {
             whole.push_str("\r\n");
         }
-        rest = &rest[at + if crlf { 2 } else { 1 }..];
     }
-    whole.push_str(rest);
     whole
 }
 
@@ -378,7 +386,7 @@ fn check_limits(bytes: &[u8], group: &Group) -> Result<(), String> {
         return say("the message has", bytes.len(), max);
     }
     let (mut longest, mut start, mut header_end) = (0, 0, None);
-    for (at, _) in bytes.iter().enumerate().filter(|(_, b)| **b == b'\n') {
+    for at in memchr::memchr_iter(b'\n', bytes) {
         let length = (at - start).saturating_sub(1);
         longest = longest.max(length);
         if length == 0 && header_end.is_none() {
@@ -398,4 +406,24 @@ fn check_limits(bytes: &[u8], group: &Group) -> Result<(), String> {
         return say("the header section has", header, max);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends_become_crlf_and_other_control_characters_go() {
+        let cases = [
+            ("a\nb", "a\r\nb"),
+            ("a\r\nb\r\n", "a\r\nb\r\n"),
+            ("a\rb\r\r\n\n", "a\r\nb\r\n\r\n\r\n"),
+            ("\u{0}あ\u{7f}\tい\u{1b}[0m", "あ\tい[0m"),
+            ("\r", "\r\n"),
+            ("", ""),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(canonical(text), wanted, "{text:?}");
+        }
+    }
 }

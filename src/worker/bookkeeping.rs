@@ -3,7 +3,7 @@
 //! Invariants: one look, one claim and one settle at a time; after a failed settle nothing is claimed until one succeeds; a new
 //! plan day is stored before anything is claimed from it; composing is beside the connections' tasks, in the order of the claim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,18 +33,21 @@ const SETTLE_MOST: usize = 2_000;
 const GATHER: u32 = 20;
 /// Settlements that are not kept waiting for more.
 const SETTLE_ENOUGH: usize = 250;
-/// Messages composed before others get their turn on this thread.
-const COMPOSED_AT_ONCE: usize = 32;
+/// Messages composed before others get their turn on a thread: about a millisecond, some more where they are signed.
+const COMPOSED_AT_ONCE: usize = 16;
 /// How long nothing is claimed after the store could not be written.
 const STORE_REST: Duration = Duration::from_secs(1);
 /// A pause put in force here holds so many polls even where a look does not show it yet.
 const FRESH_POLLS: u32 = 10;
 
-/// The store's answer to a claim: per bucket and campaign how many were tried before and how many never.
+/// Messages of a claim per bucket and campaign: how many were tried before, and how many never.
+type Counted = BTreeMap<(BucketName, CampaignId), (u32, u32)>;
+
+/// The store's answer to a claim.
 pub(super) struct Taken {
     at: Moment,
     wants: Vec<LaneWant>,
-    result: Result<BTreeMap<(BucketName, CampaignId), (u32, u32)>, StoreError>,
+    result: Result<Counted, StoreError>,
 }
 
 impl Owner {
@@ -273,7 +276,7 @@ impl Owner {
             sender: self.settings.domain.clone(),
             lanes: wants.iter().map(lane_claim).collect(),
         };
-        let workshop = Workshop {
+        let workshop = Arc::new(Workshop {
             composers: self.contents(&wants),
             identity: Identity {
                 domain: self.settings.domain.clone(),
@@ -282,7 +285,7 @@ impl Owner {
             },
             shared: self.shared.clone(),
             words: self.words.clone(),
-        };
+        });
         let task = self.tasks.spawn(async move {
             match workshop.shared.parts.store.claim(order).await {
                 Ok(claimed) => {
@@ -439,8 +442,8 @@ fn lane_claim(want: &LaneWant) -> LaneClaim {
     }
 }
 
-fn counted(claims: &[Claim]) -> BTreeMap<(BucketName, CampaignId), (u32, u32)> {
-    let mut got: BTreeMap<(BucketName, CampaignId), (u32, u32)> = BTreeMap::new();
+fn counted(claims: &[Claim]) -> Counted {
+    let mut got = Counted::new();
     for claim in claims {
         let counts = got.entry((claim.r.bucket.clone(), claim.r.campaign)).or_default();
         if claim.r.retry { counts.0 += 1 } else { counts.1 += 1 }
@@ -457,24 +460,37 @@ struct Workshop {
 }
 
 impl Workshop {
-    /// Makes the messages in the order of their claims, some at a time, so that the first leave while the last are made.
-    async fn compose(&self, claims: Vec<Claim>) {
-        let mut claims = claims.into_iter();
-        while claims.len() > 0 {
-            let (mut ready, mut failed) = (Vec::with_capacity(COMPOSED_AT_ONCE), Vec::new());
-            let now = self.shared.moments.now();
-            for claim in claims.by_ref().take(COMPOSED_AT_ONCE) {
-                match self.make(&claim, now.at) {
-                    Ok(mail) => ready.push(Ready { claim, mail, since: now.up }),
-                    Err(why) => failed.push((claim, why)),
-                }
+    /// Makes the messages in the order of their claims, some at a time, so that the first leave while the last are made. One of
+    /// the machine's threads is left to the connections; a relay that signs needs the others.
+    async fn compose(self: Arc<Self>, mut claims: Vec<Claim>) {
+        let threads = tokio::runtime::Handle::current().metrics().num_workers().saturating_sub(1).max(1);
+        let mut making = VecDeque::new();
+        claims.reverse();
+        loop {
+            while making.len() < threads && !claims.is_empty() {
+                let batch: Vec<Claim> = (0..COMPOSED_AT_ONCE).map_while(|_| claims.pop()).collect();
+                let workshop = self.clone();
+                making.push_back(tokio::spawn(async move { workshop.make_all(batch) }));
             }
-            drop(self.words.send(Word::Composed(ready)));
-            if !failed.is_empty() {
-                drop(self.words.send(Word::NotComposed(failed)));
+            let Some(next) = making.pop_front() else { return };
+            match next.await {
+                Ok((ready, failed)) => tell(&self.words, ready, failed),
+                // Its claims are known to the store alone; the panic is the composing task's own.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
-            tokio::task::yield_now().await;
         }
+    }
+
+    fn make_all(&self, claims: Vec<Claim>) -> (Vec<Ready>, Vec<(Claim, String)>) {
+        let (mut ready, mut failed) = (Vec::with_capacity(claims.len()), Vec::new());
+        let now = self.shared.moments.now();
+        for claim in claims {
+            match self.make(&claim, now.at) {
+                Ok(mail) => ready.push(Ready { claim, mail, since: now.up }),
+                Err(why) => failed.push((claim, why)),
+            }
+        }
+        (ready, failed)
     }
 
     fn make(&self, claim: &Claim, now: Timestamp) -> Result<Outgoing, String> {
@@ -487,6 +503,13 @@ impl Workshop {
             Some(Err(why)) => Err(why.clone()),
             None => Err("its campaign is not known".to_owned()),
         }
+    }
+}
+
+fn tell(words: &Words, ready: Vec<Ready>, failed: Vec<(Claim, String)>) {
+    drop(words.send(Word::Composed(ready)));
+    if !failed.is_empty() {
+        drop(words.send(Word::NotComposed(failed)));
     }
 }
 

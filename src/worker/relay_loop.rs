@@ -117,6 +117,11 @@ fn terms_of(settings: &RelaySettings, ahead: Duration) -> Terms {
     Terms { ahead, ..settings.terms() }
 }
 
+/// The plan in force, as the store keeps it.
+fn plan_of(settings: &RelaySettings, owner: &str) -> PlanRevision {
+    PlanRevision { name: settings.plan.name.clone(), text: settings.plan.text.to_string(), by: owner.to_owned() }
+}
+
 /// Lanes that a carrier blocked lately, and when.
 fn remembered_blocks(memory: &RelayMemory) -> Vec<(BucketName, Timestamp)> {
     let blocks = memory.pauses.iter().filter(|p| p.cause == PauseCause::Block);
@@ -185,12 +190,7 @@ impl RelayTask {
             );
             self.shared.tell(EventKind::Uncertain, Subject::Relay(settings.name.clone()), text).await;
         }
-        let plan = PlanRevision {
-            name: settings.plan.name.clone(),
-            text: settings.plan.text.to_string(),
-            by: parts.owner.clone(),
-        };
-        if store.record_plan(&settings.name, plan, now.at).await? {
+        if store.record_plan(&settings.name, plan_of(&settings, &parts.owner), now.at).await? {
             tracing::info!(relay = %settings.name, plan = %settings.plan.name, "a new revision of the plan is in force");
         }
         let memory = store.memory(&lease, now.at).await?;
@@ -292,11 +292,7 @@ impl RelayTask {
                 tracing::warn!(%error, "the relay's pause could not be lifted");
             }
         }
-        let plan = PlanRevision {
-            name: settings.plan.name.clone(),
-            text: settings.plan.text.to_string(),
-            by: self.shared.parts.owner.clone(),
-        };
+        let plan = plan_of(&settings, &self.shared.parts.owner);
         if let Err(error) = store.record_plan(&settings.name, plan, now.at).await {
             tracing::warn!(%error, "the plan's revision could not be recorded");
         }
