@@ -1,17 +1,23 @@
 //! Owns the end of the line of the benchmarks: an SMTP server that takes everything, fast, and notes when it came.
 //!
-//! One thread per connection, blocking: at some dozens of connections that costs fewer system calls than waiting for readiness.
+//! One thread serves all connections: a wake-up then serves many of them, and the senders have the rest of the machine.
 //! Says its port as its first line. Each line `count` on standard input is answered with what came so far; the end of standard
 //! input ends it, and it writes the log (`--log`): nanoseconds of the monotonic clock, recipient.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::BufRead;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 
 use crate::children::{Seen, now_ns};
 use crate::dialogue::{Dialogue, Message};
@@ -80,23 +86,23 @@ impl Totals {
     }
 }
 
-/// Where replies go: at once, or later by a thread of their own, so that the delay adds to every round trip once and no more.
+/// Where replies go: at once, or later by a task of their own, so that the delay adds to every round trip once and no more.
 enum Mouth {
-    Direct(TcpStream),
-    Late(mpsc::Sender<(Instant, Vec<u8>)>, Duration),
+    Direct(OwnedWriteHalf),
+    Late(UnboundedSender<(Instant, Vec<u8>)>, Duration),
 }
 
 impl Mouth {
-    fn new(stream: TcpStream, delay: Duration) -> Self {
+    fn new(stream: OwnedWriteHalf, delay: Duration) -> Self {
         if delay.is_zero() {
             return Self::Direct(stream);
         }
-        let (send, receive) = mpsc::channel::<(Instant, Vec<u8>)>();
-        thread::spawn(move || {
+        let (send, mut receive) = unbounded_channel::<(Instant, Vec<u8>)>();
+        tokio::spawn(async move {
             let mut stream = stream;
-            for (due, words) in receive {
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-                if stream.write_all(&words).is_err() {
+            while let Some((due, words)) = receive.recv().await {
+                tokio::time::sleep_until(due).await;
+                if stream.write_all(&words).await.is_err() {
                     break;
                 }
             }
@@ -104,10 +110,10 @@ impl Mouth {
         Self::Late(send, delay)
     }
 
-    fn say(&mut self, words: &mut Vec<u8>) -> std::io::Result<()> {
+    async fn say(&mut self, words: &mut Vec<u8>) -> std::io::Result<()> {
         match self {
             Self::Direct(stream) => {
-                stream.write_all(words)?;
+                stream.write_all(words).await?;
                 words.clear();
                 Ok(())
             }
@@ -119,20 +125,21 @@ impl Mouth {
     }
 }
 
-fn converse(mut stream: TcpStream, totals: &Totals, lines: Option<&Lines>, delay: Duration) -> std::io::Result<()> {
+async fn converse(stream: TcpStream, totals: &Totals, lines: Option<&Lines>, delay: Duration) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut mouth = Mouth::new(stream.try_clone()?, delay);
+    let (mut stream, write) = stream.into_split();
+    let mut mouth = Mouth::new(write, delay);
     let mut dialogue = Dialogue::default();
     let mut replies = Dialogue::GREETING.to_vec();
     let mut buffer = vec![0; 64 * 1_024];
     loop {
         if !replies.is_empty() {
-            mouth.say(&mut replies)?;
+            mouth.say(&mut replies).await?;
         }
         if dialogue.has_ended() {
             return Ok(());
         }
-        let n = stream.read(&mut buffer)?;
+        let n = stream.read(&mut buffer).await?;
         if n == 0 {
             return Ok(());
         }
@@ -146,8 +153,8 @@ fn converse(mut stream: TcpStream, totals: &Totals, lines: Option<&Lines>, delay
     }
 }
 
-fn listen(listener: &TcpListener, totals: &Arc<Totals>, logs: bool, delay: Duration) {
-    for stream in listener.incoming().flatten() {
+async fn listen(listener: TcpListener, totals: Arc<Totals>, logs: bool, delay: Duration) {
+    while let Ok((stream, _)) = listener.accept().await {
         totals.opened.fetch_add(1, Ordering::Relaxed);
         let live = totals.live.fetch_add(1, Ordering::Relaxed) + 1;
         totals.most_live.fetch_max(live, Ordering::Relaxed);
@@ -156,22 +163,23 @@ fn listen(listener: &TcpListener, totals: &Arc<Totals>, logs: bool, delay: Durat
             totals.lines.lock().unwrap_or_else(PoisonError::into_inner).push(lines.clone());
         }
         let totals = totals.clone();
-        thread::spawn(move || {
+        tokio::spawn(async move {
             // A connection that breaks ends like one that is closed: what it brought is counted.
-            let _ = converse(stream, &totals, lines.as_ref(), delay);
+            let _ = converse(stream, &totals, lines.as_ref(), delay).await;
             totals.live.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(args.listen)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = runtime.block_on(TcpListener::bind(args.listen))?;
     let totals = Arc::new(Totals::default());
     println!("{}", listener.local_addr()?.port());
     let (logs, delay) = (args.log.is_some(), Duration::from_millis(args.delay));
     thread::spawn({
         let totals = totals.clone();
-        move || listen(&listener, &totals, logs, delay)
+        move || runtime.block_on(listen(listener, totals, logs, delay))
     });
     for line in std::io::stdin().lock().lines() {
         if line?.trim() == "count" {

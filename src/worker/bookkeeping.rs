@@ -291,7 +291,7 @@ impl Owner {
                 Ok(claimed) => {
                     let result = Ok(counted(&claimed.claims));
                     drop(workshop.words.send(Word::Claimed(Taken { at: now, wants, result })));
-                    workshop.compose(claimed.claims).await;
+                    workshop.compose(in_turn(claimed.claims)).await;
                 }
                 Err(error) => drop(workshop.words.send(Word::Claimed(Taken { at: now, wants, result: Err(error) }))),
             }
@@ -451,6 +451,20 @@ fn counted(claims: &[Claim]) -> Counted {
     got
 }
 
+/// Claims in the order in which they are composed: classes one after the other, within a class the lanes in turn, so that a few
+/// messages of one lane do not wait for very many of another.
+fn in_turn(claims: Vec<Claim>) -> Vec<Claim> {
+    let mut seen: BTreeMap<(Class, BucketName), u32> = BTreeMap::new();
+    let mut placed: Vec<((usize, u32), Claim)> = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let n = seen.entry((claim.r.class, claim.r.bucket.clone())).or_default();
+        *n += 1;
+        placed.push(((claim.r.class as usize, *n), claim));
+    }
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, claim)| claim).collect()
+}
+
 /// What messages are made with: late, from the revision in force.
 struct Workshop {
     shared: Arc<Shared>,
@@ -518,4 +532,36 @@ fn only(mut outlook: Outlook, campaign: CampaignId) -> Outlook {
     outlook.campaigns.retain(|row| row.id == campaign);
     outlook.waiting.retain(|row| row.campaign == campaign);
     outlook
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::campaign::MessageId;
+    use crate::store::ClaimRef;
+
+    fn claim(bucket: &str, class: Class, message: i64) -> Claim {
+        let r = ClaimRef {
+            message: MessageId(message),
+            token: 1,
+            campaign: CampaignId(1),
+            bucket: BucketName::new(bucket).expect("a name"),
+            class,
+            day: jiff::civil::date(2026, 3, 2),
+            warmup_day: 1,
+            claimed_at: Timestamp::UNIX_EPOCH,
+            retry: false,
+        };
+        let (address, columns) = ("a@example.jp".to_owned(), "{}".to_owned());
+        Claim { r, address, columns, attempts: 0, first_attempt: None, was_uncertain: false }
+    }
+
+    #[test]
+    fn a_few_messages_of_one_lane_are_not_composed_behind_many_of_another() {
+        let mut claims: Vec<Claim> = (1..=5).map(|n| claim("au", Class::Bulk, n)).collect();
+        claims.extend([claim("docomo", Class::Bulk, 6), claim("docomo", Class::Bulk, 7)]);
+        claims.push(claim("docomo", Class::Transactional, 8));
+        let order: Vec<i64> = in_turn(claims).iter().map(|claim| claim.r.message.0).collect();
+        assert_eq!(order, [8, 1, 6, 2, 7, 3, 4, 5]);
+    }
 }

@@ -261,8 +261,39 @@ fn a_blocked_lane_holds_no_other() {
     let wants = schedule.wants(&both, morning(1));
     assert_eq!((count(&wants, "docomo"), count(&wants, "au")), ((0, 0), (0, 8)));
     assert!(!schedule.leaves_today(&bucket("docomo"), Class::Bulk, morning(23 * 3_600)));
-    schedule.turn();
-    assert_eq!(count(&schedule.wants(&both, morning(3_601)), "docomo").1, 8, "the cooldown is over and it is its turn");
+    assert_eq!(
+        count(&schedule.wants(&both, morning(3_601)), "docomo").1,
+        4,
+        "the cooldown is over: it has its share again"
+    );
+}
+
+#[test]
+fn a_lane_that_could_take_everything_leaves_to_the_others_what_they_ask_for() {
+    let lanes = vec![
+        ("au", lane(100_000, None, Spread::Asap, (0, 1_440))),
+        ("docomo", lane(100_000, Some("2/s"), Spread::Asap, (0, 1_440))),
+    ];
+    let mut schedule = open(terms(plan(lanes)), &["au", "docomo"], morning(0));
+    let line = || vec![line(1, Class::Bulk, 90_000, 0)];
+    let both = backlog(vec![("au", line()), ("docomo", line())]);
+    for _ in 0..4 {
+        let wants = schedule.wants(&both, morning(1));
+        let (greedy, modest) = (count(&wants, "au").1, count(&wants, "docomo").1);
+        assert!(modest >= 2, "{modest} for a lane that asks for a second of its pace");
+        assert_eq!(greedy + modest, 8, "and the whole air is used");
+        schedule.turn();
+    }
+}
+
+#[test]
+fn a_claim_is_short_enough_for_the_next_one_to_come_soon() {
+    let lanes = vec![("au", lane(100_000, Some("50000/s"), Spread::Asap, (0, 1_440)))];
+    let mut schedule = open(Terms { connections: 5_000, ..terms(plan(lanes)) }, &["au"], morning(0));
+    let waiting = backlog(vec![("au", vec![line(1, Class::Bulk, 90_000, 0)])]);
+    assert_eq!(count(&schedule.wants(&waiting, morning(1)), "au").1, 1_000);
+    schedule.claimed(&bucket("au"), Class::Bulk, (CampaignId(1), 1, 1_000, 0), morning(1));
+    assert_eq!(count(&schedule.wants(&waiting, morning(1)), "au").1, 1_000);
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub struct LaneWant {
 const RETRIES_MOST: Share = Share::percent(20);
 /// Share of a day's quota kept for transactional mail.
 const KEPT: Share = Share::percent(2);
+/// Messages of one claim: while they are composed no lane can claim, and a lane with a pace of its own must not wait for that.
+const CLAIM_MOST: u32 = 1_000;
 /// From this quota on at least one message is kept.
 const KEPT_FROM: u32 = 20;
 
@@ -104,6 +106,16 @@ struct Tick {
     lanes: BTreeMap<BucketName, (u32, u32)>,
 }
 
+/// What one lane may take of one class.
+struct Ask<'a> {
+    bucket: &'a BucketName,
+    lane: &'a Lane,
+    lines: Vec<Line>,
+    n: u32,
+    /// Retries among them, at most.
+    retries: u32,
+}
+
 impl Schedule {
     /// What to claim now.
     #[must_use]
@@ -111,23 +123,28 @@ impl Schedule {
         if self.is_held(now) || now.at >= self.bounds.1 {
             return Vec::new();
         }
-        let mut tick = Tick { account: self.account_left(now), air: self.air_left(), lanes: BTreeMap::new() };
+        let mut tick =
+            Tick { account: self.account_left(now), air: self.air_left().min(CLAIM_MOST), lanes: BTreeMap::new() };
         let mut wants: BTreeMap<BucketName, LaneWant> = BTreeMap::new();
         let order: Vec<&BucketName> = backlog.lanes.keys().filter(|b| self.lanes.contains_key(*b)).collect();
         for class in Class::ALL {
-            for i in 0..order.len() {
-                let bucket = order[(i + self.turn) % order.len()];
-                let Some(lane) = self.lanes.get(bucket) else { continue };
-                let pools = &backlog.lanes[bucket];
-                let lines: Vec<Line> = pools.iter().flat_map(|p| p.open_to_us(class)).collect();
-                let fresh_waits = pools.iter().any(|p| p.lines.iter().any(|l| l.fresh > 0));
-                let got = self.lane_wants(bucket, lane, class, &lines, fresh_waits, now, &mut tick);
+            let turned = (0..order.len()).map(|i| order[(i + self.turn) % order.len()]);
+            let mut asks: Vec<Ask<'_>> =
+                turned.filter_map(|bucket| self.ask(bucket, class, &backlog.lanes[bucket], now, &tick)).collect();
+            // The modest first, and none more than its even share of what is left: a lane that could take everything leaves
+            // to the others what they ask for.
+            asks.sort_by_key(|ask| ask.n);
+            let mut after = u32::try_from(asks.len()).unwrap_or(u32::MAX);
+            for ask in asks {
+                let share = tick.account.min(tick.air).div_ceil(after.max(1));
+                after = after.saturating_sub(1);
+                let got = self.answer(&ask, share, &mut tick);
                 if !got.is_empty() {
-                    let entry = wants.entry(bucket.clone()).or_insert_with(|| LaneWant {
-                        bucket: bucket.clone(),
-                        day: lane.ledger.day,
-                        warmup_day: lane.ledger.warmup_day,
-                        quota: lane.ledger.quota,
+                    let entry = wants.entry(ask.bucket.clone()).or_insert_with(|| LaneWant {
+                        bucket: ask.bucket.clone(),
+                        day: ask.lane.ledger.day,
+                        warmup_day: ask.lane.ledger.warmup_day,
+                        quota: ask.lane.ledger.quota,
                         wants: Vec::new(),
                     });
                     entry.wants.extend(got);
@@ -137,19 +154,19 @@ impl Schedule {
         wants.into_values().collect()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the lane's facts and the tick's, read once each")]
-    fn lane_wants(
-        &self,
-        bucket: &BucketName,
-        lane: &Lane,
+    /// What a lane may take for `class` by its own limits; `None`: nothing.
+    fn ask<'a>(
+        &'a self,
+        bucket: &'a BucketName,
         class: Class,
-        lines: &[Line],
-        fresh_waits: bool,
+        pools: &[PoolLines],
         now: Moment,
-        tick: &mut Tick,
-    ) -> Vec<CampaignWant> {
+        tick: &Tick,
+    ) -> Option<Ask<'a>> {
+        let lane = self.lanes.get(bucket)?;
+        let lines: Vec<Line> = pools.iter().flat_map(|p| p.open_to_us(class)).collect();
         if lines.is_empty() {
-            return Vec::new();
+            return None;
         }
         let (taken, taken_retries) = tick.lanes.get(bucket).copied().unwrap_or_default();
         let releasable = lane.releasable(class, now, self.terms.ahead, self.terms.connections * 2);
@@ -158,18 +175,25 @@ impl Schedule {
         if let Some(hour) = &lane.hour {
             n = n.min(hour.available(now.at).saturating_sub(taken));
         }
-        n = n.min(tick.account).min(tick.air);
+        let fresh_waits = pools.iter().any(|p| p.lines.iter().any(|l| l.fresh > 0));
+        let retries = if fresh_waits { retries_left(lane).saturating_sub(taken_retries) } else { u32::MAX };
+        (n > 0).then_some(Ask { bucket, lane, lines, n, retries })
+    }
+
+    /// Divides what a lane gets, at most `share`, between the campaigns.
+    fn answer(&self, ask: &Ask<'_>, share: u32, tick: &mut Tick) -> Vec<CampaignWant> {
+        let n = ask.n.min(share);
         if n == 0 {
             return Vec::new();
         }
-        let retries = if fresh_waits { retries_left(lane).saturating_sub(taken_retries) } else { u32::MAX };
-        let refs: Vec<&Line> = lines.iter().collect();
-        let wants = lane.shares.divide(&refs, n, retries);
+        let refs: Vec<&Line> = ask.lines.iter().collect();
+        let wants = ask.lane.shares.divide(&refs, n, ask.retries);
         let got: u32 = wants.iter().map(|w| w.fresh + w.retries).sum();
-        let got_retries: u32 = wants.iter().map(|w| w.retries).sum();
         tick.account -= got;
         tick.air -= got;
-        tick.lanes.insert(bucket.clone(), (taken + got, taken_retries + got_retries));
+        let (taken, taken_retries) = tick.lanes.entry(ask.bucket.clone()).or_default();
+        *taken += got;
+        *taken_retries += wants.iter().map(|w| w.retries).sum::<u32>();
         wants
     }
 
