@@ -283,7 +283,9 @@ impl Domains<'_> {
             let Some(text) = problems.text(item, "a regular expression") else { continue };
             match Regex::new(&format!("^(?:{text})$")) {
                 Ok(regex) if self.is_new(text, item) => {
-                    let fits = Arc::new(move |domain: &str| regex.is_match(domain));
+                    let end = literal_end(text);
+                    // Lists hold millions of addresses, and few of them are of these domains.
+                    let fits = Arc::new(move |domain: &str| domain.ends_with(&end) && regex.is_match(domain));
                     groups.add_pattern(DomainPattern { text: text.to_owned(), fits }, self.group);
                 }
                 Ok(_) => {}
@@ -313,6 +315,40 @@ fn domain(text: &str) -> Result<String, &'static str> {
     const WHAT: &str = "expected a domain such as example.jp";
     let ascii = idna::domain_to_ascii_strict(text).map_err(|_| WHAT)?;
     if ascii.contains('.') && !ascii.starts_with('.') { Ok(ascii) } else { Err(WHAT) }
+}
+
+/// What every text that fits the expression ends with, as far as that is plain to see; empty where it is not.
+fn literal_end(expression: &str) -> String {
+    let octets = expression.as_bytes();
+    let mut at = octets.len();
+    let mut end = Vec::new();
+    while at > 0 {
+        let escaped = at > 1 && octets[at - 2] == b'\\';
+        match octets[at - 1] {
+            b'.' if escaped => at -= 2,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' if !escaped => at -= 1,
+            _ => break,
+        }
+        end.push(if octets[at] == b'\\' { b'.' } else { octets[at] });
+    }
+    // Alternatives may end otherwise; they are harmless inside brackets that are closed before.
+    let rest = &octets[..at];
+    let depths = rest.iter().scan(0_i32, |depth, octet| {
+        *depth += i32::from(*octet == b'(') - i32::from(*octet == b')');
+        Some((*depth, *octet))
+    });
+    let mut plain = 0;
+    for (depth, octet) in depths {
+        if depth <= 0 && octet == b'|' {
+            return String::new();
+        }
+        plain = depth;
+    }
+    if plain != 0 {
+        return String::new();
+    }
+    end.reverse();
+    String::from_utf8(end).unwrap_or_default()
 }
 
 #[cfg(test)]

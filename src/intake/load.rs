@@ -1,8 +1,12 @@
 //! Owns the second pass: the rows that the survey took go into the store, in batches of about 20 ms.
 //!
 //! Invariants: running it again adds nothing twice (the store knows every key); while a worker lives it gives away as much
-//! time as it takes; the campaign begins only when its whole list is in.
+//! time as it takes; the campaign begins only when its whole list is in. Without a worker the next batch is read while the store
+//! takes this one.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::clean::{clean, columns_json};
@@ -48,8 +52,16 @@ pub(super) async fn load(
     if !list.is_unchanged() {
         return Err(changed());
     }
-    let mut loader =
-        Loader { target, store, clock, size: BATCH_FIRST, batches: 0, worker_lives: false, done: Enqueued::default() };
+    let mut loader = Loader {
+        target,
+        store,
+        clock,
+        size: BATCH_FIRST,
+        batches: 0,
+        worker_lives: false,
+        flight: None,
+        done: Enqueued::default(),
+    };
     let mut rows = list.rows().map_err(|e| Refused::Problems(vec![e]))?;
     let mut batch: Vec<NewMessage> = Vec::with_capacity(BATCH_FIRST);
     let (mut at, mut taken) = (0_u64, 0_u64);
@@ -79,6 +91,7 @@ pub(super) async fn load(
     if !batch.is_empty() {
         loader.enqueue(batch).await?;
     }
+    loader.land().await?;
     progress(Progress::Loading { rows: taken, of: survey.recipients });
     let pruned = store.finish_intake(target.campaign, target.load, target.prune, clock.now()).await?;
     Ok((loader.done, pruned))
@@ -91,26 +104,54 @@ struct Loader<'a> {
     size: usize,
     batches: u64,
     worker_lives: bool,
+    /// The batch that the store is taking.
+    flight: Option<Flight<'a>>,
     done: Enqueued,
+}
+
+/// A batch on its way into the store.
+struct Flight<'a> {
+    rows: usize,
+    began: Duration,
+    enqueue: Pin<Box<dyn Future<Output = Result<Enqueued, StoreError>> + Send + 'a>>,
+    answer: Option<Result<Enqueued, StoreError>>,
 }
 
 impl Loader<'_> {
     async fn enqueue(&mut self, batch: Vec<NewMessage>) -> Result<(), StoreError> {
+        self.land().await?;
         if self.batches.is_multiple_of(LOOK) {
             self.worker_lives = self.store.owners().await?.iter().any(|owner| owner.alive);
         }
         self.batches += 1;
-        let rows = batch.len();
-        let began = self.clock.elapsed();
-        let target = self.target;
-        let now = self.clock.now();
-        let done = self.store.enqueue(target.campaign, batch, target.load, target.prune, now).await?;
-        let took = self.clock.elapsed().saturating_sub(began);
+        let (rows, began, target) = (batch.len(), self.clock.elapsed(), self.target);
+        let mut enqueue = self.store.enqueue(target.campaign, batch, target.load, target.prune, self.clock.now());
+        let mut answer = None;
+        // One look sets it off.
+        poll_fn(|context| {
+            if let Poll::Ready(done) = enqueue.as_mut().poll(context) {
+                answer = Some(done);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        self.flight = Some(Flight { rows, began, enqueue, answer });
+        if self.worker_lives { self.land().await } else { Ok(()) }
+    }
+
+    /// Waits for the batch that the store is taking.
+    async fn land(&mut self) -> Result<(), StoreError> {
+        let Some(flight) = self.flight.take() else { return Ok(()) };
+        let done = match flight.answer {
+            Some(done) => done?,
+            None => flight.enqueue.await?,
+        };
+        let took = self.clock.elapsed().saturating_sub(flight.began);
         self.done.added += done.added;
         self.done.updated += done.updated;
         self.done.known += done.known;
         self.done.suppressed += done.suppressed;
-        self.size = next_size(rows, took);
+        self.size = next_size(flight.rows, took);
         if self.worker_lives {
             self.clock.sleep(took).await;
         }

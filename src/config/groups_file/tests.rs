@@ -231,3 +231,21 @@ fn what_is_wrong_in_a_file_of_ones_own_is_reported_all_at_once() {
         assert!(found.iter().any(|p| p.contains(words)), "{words} is not in {found:#?}");
     }
 }
+
+#[test]
+fn the_end_that_every_fitting_domain_has_is_found_where_it_is_plain() {
+    for (expression, end) in [
+        (r"[a-z0-9]{2}\.ezweb\.ne\.jp", ".ezweb.ne.jp"),
+        (r"(mb|sp)[a-z0-9]*\.nifty\.com", ".nifty.com"),
+        (r"shop\.jp", "shop.jp"),
+        (r"a\.jp|b\.jp", ""),
+        (r"(a\.jp|b\.jp)", ""),
+        (r"a\d", ""),
+        (r"a\.j?", ""),
+        (r"x.jp", "jp"),
+        (r"[(]a|b\.jp", ""),
+        ("", ""),
+    ] {
+        assert_eq!(super::literal_end(expression), end, "{expression}");
+    }
+}
