@@ -1,7 +1,7 @@
 //! Owns the second pass: the rows that the survey took go into the store, in batches of about 20 ms.
 //!
-//! Invariants: running it again adds nothing twice (the store knows every key); while a worker lives it gives away as much
-//! time as it takes; the campaign begins only when its whole list is in. Without a worker the next batch is read while the store
+//! Invariants: running it again adds nothing twice (the store knows every key); while a worker lives it gives away twice
+//! the time that it takes; the campaign begins only when its whole list is in. Without a worker the next batch is read while the store
 //! takes this one.
 
 use std::future::poll_fn;
@@ -20,6 +20,8 @@ use crate::store::{Enqueued, NewMessage, Store, StoreError};
 
 /// How long one transaction may take.
 const BATCH_TIME: Duration = Duration::from_millis(20);
+/// So many times as long as a batch took, the store is left to a living worker.
+const YIELD: u32 = 2;
 /// Rows of the first batch.
 const BATCH_FIRST: usize = 2_000;
 const BATCH_LEAST: usize = 100;
@@ -153,7 +155,7 @@ impl Loader<'_> {
         self.done.suppressed += done.suppressed;
         self.size = next_size(flight.rows, took);
         if self.worker_lives {
-            self.clock.sleep(took).await;
+            self.clock.sleep(took * YIELD).await;
         }
         Ok(())
     }

@@ -141,9 +141,15 @@ fn names_say_what_they_are_and_nothing_claims_delivery() {
 fn nothing_public_points_at_somebodys_own_machine() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    for (folder, extension) in
-        [("src", "rs"), ("plans", "yaml"), ("examples", "yaml"), ("tests", "rs"), (".", "md"), (".", "toml")]
-    {
+    for (folder, extension) in [
+        ("src", "rs"),
+        ("plans", "yaml"),
+        ("examples", "yaml"),
+        ("tests", "rs"),
+        ("benches", "rs"),
+        (".", "md"),
+        (".", "toml"),
+    ] {
         let folder = root.join(folder);
         let files = if folder.ends_with(".") {
             std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect()
