@@ -119,6 +119,12 @@ impl Lane {
         self.unsent.iter().sum()
     }
 
+    /// All claimed and not yet settled.
+    #[must_use]
+    pub fn in_the_air(&self) -> u32 {
+        self.unsent_total() + self.sending + self.behind
+    }
+
     /// What holds `class` back right now, apart from quota and the rolling caps (which a claim has paid already).
     #[must_use]
     pub fn holds(&self, class: Class, now: Moment) -> Vec<Hold> {

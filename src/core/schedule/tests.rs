@@ -287,6 +287,24 @@ fn a_lane_that_could_take_everything_leaves_to_the_others_what_they_ask_for() {
 }
 
 #[test]
+fn a_lane_whose_mail_takes_long_leaves_the_air_to_the_others() {
+    let lanes = vec![
+        ("au", lane(100_000, None, Spread::Asap, (0, 1_440))),
+        ("docomo", lane(100_000, Some("50/s"), Spread::Asap, (0, 1_440))),
+    ];
+    let mut schedule = open(terms(plan(lanes)), &["au", "docomo"], morning(0));
+    let line = || vec![line(1, Class::Bulk, 90_000, 0)];
+    let both = backlog(vec![("au", line()), ("docomo", line())]);
+    schedule.claimed(&bucket("docomo"), Class::Bulk, (CampaignId(1), 1, 4, 0), morning(1));
+    let wants = schedule.wants(&both, morning(1));
+    assert_eq!(
+        (count(&wants, "au"), count(&wants, "docomo")),
+        ((0, 4), (0, 0)),
+        "half of the eight is docomo's already"
+    );
+}
+
+#[test]
 fn a_claim_is_short_enough_for_the_next_one_to_come_soon() {
     let lanes = vec![("au", lane(100_000, Some("50000/s"), Spread::Asap, (0, 1_440)))];
     let mut schedule = open(Terms { connections: 5_000, ..terms(plan(lanes)) }, &["au"], morning(0));

@@ -114,6 +114,8 @@ struct Ask<'a> {
     n: u32,
     /// Retries among them, at most.
     retries: u32,
+    /// What it has in the air.
+    held: u32,
 }
 
 impl Schedule {
@@ -131,14 +133,17 @@ impl Schedule {
             let turned = (0..order.len()).map(|i| order[(i + self.turn) % order.len()]);
             let mut asks: Vec<Ask<'_>> =
                 turned.filter_map(|bucket| self.ask(bucket, class, &backlog.lanes[bucket], now, &tick)).collect();
-            // The modest first, and none more than its even share of what is left: a lane that could take everything leaves
-            // to the others what they ask for.
-            asks.sort_by_key(|ask| ask.n);
+            // The modest first, and none more than its even share of the air, what it has there already included: neither a
+            // lane that could take everything nor one whose mail takes long leaves the others without.
+            asks.sort_by_key(|ask| ask.held.saturating_add(ask.n));
             let mut after = u32::try_from(asks.len()).unwrap_or(u32::MAX);
+            let mut shared = asks.iter().fold(tick.air, |sum, ask| sum.saturating_add(ask.held));
             for ask in asks {
-                let share = tick.account.min(tick.air).div_ceil(after.max(1));
+                let even = shared.div_ceil(after.max(1)).saturating_sub(ask.held);
+                let share = even.min(tick.air).min(tick.account.div_ceil(after.max(1)));
                 after = after.saturating_sub(1);
                 let got = self.answer(&ask, share, &mut tick);
+                shared = shared.saturating_sub(ask.held + got.iter().map(|w| w.fresh + w.retries).sum::<u32>());
                 if !got.is_empty() {
                     let entry = wants.entry(ask.bucket.clone()).or_insert_with(|| LaneWant {
                         bucket: ask.bucket.clone(),
@@ -177,7 +182,8 @@ impl Schedule {
         }
         let fresh_waits = pools.iter().any(|p| p.lines.iter().any(|l| l.fresh > 0));
         let retries = if fresh_waits { retries_left(lane).saturating_sub(taken_retries) } else { u32::MAX };
-        (n > 0).then_some(Ask { bucket, lane, lines, n, retries })
+        let held = lane.in_the_air().saturating_add(taken);
+        (n > 0).then_some(Ask { bucket, lane, lines, n, retries, held })
     }
 
     /// Divides what a lane gets, at most `share`, between the campaigns.
@@ -211,7 +217,7 @@ impl Schedule {
     /// Messages in the air: claimed and not settled, as far as this relay's task knows.
     #[must_use]
     pub fn in_the_air(&self) -> u32 {
-        self.lanes.values().map(|lane| lane.unsent_total() + lane.sending + lane.behind).sum()
+        self.lanes.values().map(Lane::in_the_air).sum()
     }
 
     fn air_left(&self) -> u32 {
