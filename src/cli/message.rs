@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::core::campaign::MessageId;
 use crate::report::why::AttemptView;
 use crate::report::words::at;
-use crate::store::MessageRow;
+use crate::store::{Fate, MessageRow};
 
 /// `message ...`
 #[derive(Debug, clap::Args)]
@@ -129,7 +129,11 @@ fn render(view: &View, config: &Config) -> String {
 fn settle(id: MessageId, accepted: bool, context: &Context, config: &Config) -> Outcome {
     let store = context.open_existing_store(config)?;
     let now = context.clock.now();
-    context.block_on(async { Ok(store.settle_parked(id, accepted, now).await?) })?;
+    let fate = if accepted { Fate::Accepted } else { Fate::Retry };
+    let settled = context.block_on(async { Ok(store.settle_parked(vec![id], fate, now).await?) })?;
+    if settled.done == 0 {
+        return Err(Failure::refused(format!("message {id} is not parked; `why {id}` shows where it is")));
+    }
     let state = if accepted { "accepted" } else { "queued" };
     let words = if accepted { "accepted: it is never sent again" } else { "queued: it is sent again" };
     context.answer(&json!({ "message": id.to_string(), "state": state }), &format!("{id}: {words}"))?;

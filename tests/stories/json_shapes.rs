@@ -150,7 +150,7 @@ async fn the_keys_of_audit_are_stable() {
     let audit = serde_json::to_value(judge(&evidence, since)).unwrap();
     let expected = all(&[
         ("", "since releases days violations remarks"),
-        ("days[].", "lane day warmup_day quota attempts in_the_air lost spent"),
+        ("days[].", "lane day warmup_day quota attempts in_the_air lost folded spent"),
         ("violations[].", "rule relay lane day text"),
     ]);
     assert_eq!(keys(&audit), expected);
