@@ -116,9 +116,9 @@ pub(super) fn messages_like(
             some => some,
         },
     };
-    let mut tail = "WHERE m.id > ?1 AND (?2 IS NULL OR m.campaign = ?2)
-        AND (?3 IS NULL OR coalesce(f.relay, a.relay, t.relay) = ?3)"
-        .to_owned();
+    let of_campaign = if filter.campaign.is_some() { "m.campaign = ?2" } else { "?2 IS NULL" };
+    let mut tail =
+        format!("WHERE m.id > ?1 AND {of_campaign} AND (?3 IS NULL OR coalesce(f.relay, a.relay, t.relay) = ?3)");
     let codes: Vec<String> = filter.states.iter().map(|s| codec::state_code(*s).to_string()).collect();
     if !codes.is_empty() {
         tail.push_str(&format!(" AND {STATE} IN ({})", codes.join(", ")));

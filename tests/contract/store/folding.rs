@@ -196,6 +196,98 @@ stories! {
     }
 }
 
+/// Run by hand: `cargo test --test contract store::folding::figures -- --ignored --nocapture`. How long it takes to fold a
+/// million messages with their attempts as `store prune` does, and how long claims wait meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "figures, not a test"]
+async fn figures() {
+    use hikagen::clock::{Clock, SystemClock};
+    const N: usize = 1_000_000;
+    let clock = SystemClock;
+    let world = World::in_a_file();
+    let lease = world.lease("ses").await;
+    let claims = async |campaign, n: u32, quota| {
+        let mut order = order(&lease, campaign, n);
+        order.lanes[0].wants[0].retries = 0;
+        order.lanes[0].quota = quota;
+        world.store.claim(order).await.unwrap().claims
+    };
+    let began = clock.elapsed();
+    let spring = world.campaign("spring", 0).await;
+    world.store.revise_campaign(spring, revision(Class::Bulk), at(0)).await.unwrap();
+    for (n, chunk) in rows(N).chunks(10_000).enumerate() {
+        let load = i64::try_from(n).unwrap() + 1;
+        world.store.enqueue(spring, chunk.to_vec(), load, false, at(0)).await.unwrap();
+    }
+    println!("{N} messages loaded in {:?}", clock.elapsed() - began);
+    let began = clock.elapsed();
+    for _ in 0..N / 2_000 {
+        let done =
+            claims(spring, 2_000, 2_000_000).await.iter().map(|c| settlement(c, Disposition::Accepted)).collect();
+        world.store.settle(&lease, done).await.unwrap();
+    }
+    println!("claimed and settled in {:?}", clock.elapsed() - began);
+    world.store.sweep(at(100), 10).await.unwrap();
+    let summer = world.campaign("summer", 100_000).await;
+    let mut waits = Vec::new();
+    for folding in [false, true] {
+        let store = world.store.clone();
+        let fold = tokio::spawn(async move {
+            let (began, mut longest, mut sum) = (clock.elapsed(), std::time::Duration::ZERO, 0);
+            while folding {
+                let step = clock.elapsed();
+                let folded = store.fold(fold_order(at(100), 500)).await.unwrap();
+                let took = clock.elapsed() - step;
+                longest = longest.max(took);
+                sum += folded.messages;
+                clock.sleep(took).await;
+                if !folded.more {
+                    break;
+                }
+            }
+            if !folding {
+                clock.sleep(std::time::Duration::from_secs(5)).await;
+            }
+            (sum, clock.elapsed() - began, longest)
+        });
+        waits.clear();
+        while !fold.is_finished() {
+            let began = clock.elapsed();
+            claims(summer, 5, 2_000_000).await;
+            waits.push(clock.elapsed() - began);
+            clock.sleep(std::time::Duration::from_millis(10)).await;
+        }
+        waits.sort_unstable();
+        let at = |share: usize| waits[(waits.len() - 1) * share / 1_000];
+        println!("{:?} folded (messages, time, longest step)", fold.await.unwrap());
+        println!(
+            "{} claims waited {:?} (median) {:?} (99 %) {:?} (99.9 %) {:?} (most)",
+            waits.len(),
+            at(500),
+            at(990),
+            at(999),
+            at(1_000)
+        );
+    }
+    let began = clock.elapsed();
+    let space = world.store.space().await.unwrap();
+    let mut steps = 0;
+    while world.store.shrink(500).await.unwrap().free > 0 {
+        steps += 1;
+    }
+    let now = world.store.space().await.unwrap();
+    println!(
+        "{} bytes, {} free; {} after {steps} steps in {:?}",
+        space.bytes,
+        space.free,
+        now.bytes,
+        clock.elapsed() - began
+    );
+    let began = clock.elapsed();
+    assert_eq!(world.store.inspect().await.unwrap(), Vec::<String>::new());
+    println!("inspected in {:?}", clock.elapsed() - began);
+}
+
 /// A store of version 1, as its program left it, in a file.
 fn version_1() -> World {
     let folder = tempfile::tempdir().unwrap();
