@@ -66,6 +66,10 @@
 //! Final: accepted, bounced, expired, suppressed, cancelled. A final state is never left: whoever settles names the claim, and a
 //! claim is settled once.
 //!
+//! Some time after a campaign ended (`retention`, 90 days) its messages and attempts are folded into counts. What is open is
+//! never folded, however old: a resubmission must find every key that it ever had. The name of what ended cannot be submitted
+//! again, so nothing can be sent twice by forgetting.
+//!
 //! ## What a crash leaves behind
 //!
 //! Quota is spent before the first byte goes out, so a crash may waste some, never exceed it. What was claimed and not settled is

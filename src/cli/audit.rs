@@ -19,7 +19,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
-    let config = context.load_config()?;
+    let config = context.config_to_look()?;
     let store = context.open_existing_store(&config)?;
     let today = context.clock.now().to_zoned(config.timezone.clone()).date();
     let since = match args.since {

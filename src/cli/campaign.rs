@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+pub(super) use self::export::states;
 use self::views::CampaignView;
 use super::run::open_tokens;
 use super::submit::{read_submission, refused, render_preview};
@@ -77,7 +78,10 @@ enum Order {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
-    let config = context.load_config()?;
+    let config = match &args.order {
+        Order::Preview { .. } | Order::Test(_) => context.load_config()?,
+        _ => context.config_to_look()?,
+    };
     match args.order {
         Order::List => list(context, &config),
         Order::Show { name } => show(&name, context, &config),
@@ -91,7 +95,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
 }
 
 /// The campaign of that name, or the names that are near.
-async fn known(store: &dyn Store, name: &str) -> Result<CampaignRow, Failure> {
+pub(super) async fn known(store: &dyn Store, name: &str) -> Result<CampaignRow, Failure> {
     if let Ok(name) = CampaignName::new(name)
         && let Some(row) = store.campaign(&name).await?
     {
@@ -108,8 +112,8 @@ fn list(context: &Context, config: &Config) -> Outcome {
     let views = context.block_on(async {
         let mut views = Vec::new();
         for row in store.campaigns().await? {
-            let tally = store.tally(row.id).await?;
-            views.push(CampaignView::of(&row, &tally));
+            let (tally, folded) = (store.tally(row.id).await?, store.folded(Some(row.id)).await?);
+            views.push(CampaignView::of(&row, &tally, &folded));
         }
         Ok(views)
     })?;
@@ -122,8 +126,8 @@ fn show(name: &str, context: &Context, config: &Config) -> Outcome {
     let store = context.open_existing_store(config)?;
     let view = context.block_on(async {
         let row = known(&*store, name).await?;
-        let tally = store.tally(row.id).await?;
-        Ok(CampaignView::of(&row, &tally))
+        let (tally, folded) = (store.tally(row.id).await?, store.folded(Some(row.id)).await?);
+        Ok(CampaignView::of(&row, &tally, &folded))
     })?;
     context.answer(&view, &view.render(config))?;
     Ok(Exit::Done)

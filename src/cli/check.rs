@@ -45,6 +45,7 @@ struct Everything {
     on_event: Option<Vec<String>>,
     drain: String,
     disk_floor: u64,
+    retention: String,
     signing_key: String,
     relays: Vec<Relay>,
     pools: BTreeMap<String, Vec<String>>,
@@ -118,6 +119,7 @@ fn everything(context: &Context, config: &Config, written: &Written) -> Everythi
         on_event: config.worker.on_event.clone(),
         drain: show_span(config.worker.drain),
         disk_floor: config.worker.disk_floor,
+        retention: config.worker.retention.map_or_else(|| "forever".to_owned(), show_span),
         signing_key: key.map_or_else(|| "beside the store, made at first run".to_owned(), |key| format!("{key:?}")),
         relays: config.relays.values().map(|relay| self::relay(relay, config, written, &today)).collect(),
         pools: config
@@ -182,7 +184,7 @@ impl Everything {
         let on_event = self.on_event.as_ref().map_or_else(|| "none".to_owned(), |words| words.join(" "));
         let mut out = format!(
             "{verdict}in force: {}\n  store {}, timezone {}, {} destination groups, {} reply rules\n  \
-             drain {}, disk floor {} bytes, on_event {on_event}, signing key {}\n",
+             drain {}, disk floor {} bytes, retention {}, on_event {on_event}, signing key {}\n",
             self.configuration,
             self.store,
             self.timezone,
@@ -190,6 +192,7 @@ impl Everything {
             self.reply_rules,
             self.drain,
             grouped(self.disk_floor),
+            self.retention,
             self.signing_key,
         );
         for (pool, relays) in &self.pools {

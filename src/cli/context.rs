@@ -1,16 +1,21 @@
 //! Owns what every command needs: configuration, store, clock, runtime, a place to print, and how it ends.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::problem::{Severity, render};
+use crate::config::bare::{Remembered, bare_config, store_named};
+use crate::config::problem::{Severity, SourceFile, render};
 use crate::config::{Config, LogFormat, config_file};
+use crate::core::names::RelayName;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
@@ -90,6 +95,8 @@ impl From<StoreError> for Failure {
 pub(crate) struct Context {
     /// The configuration's file.
     pub(crate) config_path: PathBuf,
+    /// The store to look into without a configuration.
+    pub(crate) store: Option<PathBuf>,
     /// JSON is wanted.
     pub(crate) json: bool,
     /// How often `-v` was given.
@@ -100,7 +107,12 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(config_path: PathBuf, json: bool, verbose: u8) -> Self {
-        Self { config_path, json, verbose, clock: Arc::new(SystemClock) }
+        Self { config_path, store: None, json, verbose, clock: Arc::new(SystemClock) }
+    }
+
+    /// With a store to look into without a configuration.
+    pub(crate) fn looking_into(self, store: Option<PathBuf>) -> Self {
+        Self { store, ..self }
     }
 
     /// Starts the log of a command that does one thing and ends.
@@ -108,12 +120,17 @@ impl Context {
         telemetry::start(LogFormat::Text, self.verbose, false);
     }
 
-    /// Reads the configuration; its problems, all of them, are the failure's text.
+    /// Reads the configuration; its problems, all of them, are the failure's text. Refused with `--store`, which stands for
+    /// having none.
     pub(crate) fn load_config(&self) -> Result<Config, Failure> {
+        if self.store.is_some() {
+            return Err(Failure::usage(NEEDS_CONFIGURATION));
+        }
         let path = &self.config_path;
         if !path.exists() {
             return Err(Failure::refused(format!(
-                "there is no configuration {}\n  `hikagen init` writes one to start from, `--config FILE` names another, `hikagen demo` needs none",
+                "there is no configuration {}\n  `hikagen init` writes one to start from, `--config FILE` names another, `hikagen demo` needs none\n  \
+                 `--store FILE` looks into a store without one",
                 path.display()
             )));
         }
@@ -125,21 +142,64 @@ impl Context {
         })
     }
 
-    /// Opens the store of `config`; makes it where there is none yet.
+    /// The configuration, for a command that looks; with `--store` what the store itself remembers of it.
+    pub(crate) fn config_to_look(&self) -> Result<Config, Failure> {
+        if let Some(store) = &self.store {
+            return self.config_of_store(store);
+        }
+        self.load_config().map_err(|failure| Failure {
+            text: format!("{}\n\nwithout it: `--store FILE` answers from the store alone", failure.text),
+            ..failure
+        })
+    }
+
+    /// The configuration, for an order that stops or lets go. Where it cannot be read, the store that it names will do: who
+    /// wants to stop has no time to mend files.
+    pub(crate) fn config_to_stop(&self) -> Result<Config, Failure> {
+        if let Some(store) = &self.store {
+            return self.config_of_store(store);
+        }
+        let failure = match self.load_config() {
+            Ok(config) => return Ok(config),
+            Err(failure) => failure,
+        };
+        let named =
+            SourceFile::open(&self.config_path).ok().and_then(|file| store_named(&self.config_path, &file.text));
+        let Some(store) = named.filter(|store| store.exists()) else { return Err(failure) };
+        self.remark(&format!(
+            "{} is refused (`hikagen check` says why); the order goes to the store that it names, {}",
+            self.config_path.display(),
+            store.display()
+        ));
+        self.config_of_store(&store)
+    }
+
+    /// What a store remembers of its configuration.
+    fn config_of_store(&self, path: &Path) -> Result<Config, Failure> {
+        let store = open_existing(path)?;
+        let remembered = self.block_on(remembered(&*store, self.clock.now()))?;
+        let config = bare_config(path, &remembered);
+        let zone = config.timezone.iana_name().unwrap_or("UTC");
+        self.remark(&format!(
+            "no configuration was read: hosts and limits are unknown, any relay may be in a pool, times are in {zone}"
+        ));
+        for (relay, _) in remembered.relays.iter().filter(|(relay, _)| !config.relays.contains_key(relay)) {
+            self.remark(&format!("relay {relay} is left out: the store has no plan of it that can be read"));
+        }
+        Ok(config)
+    }
+
+    /// Opens the store of `config`; makes it where there is none yet, unless it was named by `--store`.
     pub(crate) fn open_store(&self, config: &Config) -> Result<Arc<dyn Store>, Failure> {
+        if self.store.is_some() {
+            return open_existing(&config.store);
+        }
         Ok(Arc::new(SqliteStore::open(&config.store)?))
     }
 
     /// Opens the store of `config` to answer a question: one that is not there yet has no answers.
     pub(crate) fn open_existing_store(&self, config: &Config) -> Result<Arc<dyn Store>, Failure> {
-        let path = &config.store;
-        if !path.exists() {
-            return Err(Failure::refused(format!(
-                "there is no store {} yet: `hikagen submit` or `hikagen run` makes it",
-                path.display()
-            )));
-        }
-        Ok(Arc::new(SqliteStore::open_existing(path)?))
+        open_existing(&config.store)
     }
 
     /// Runs `work` to its end on a runtime of its own.
@@ -180,6 +240,37 @@ impl Context {
         // Nothing can be told to a terminal that is gone.
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
+}
+
+/// What a command that cannot do without says to `--store`.
+pub(crate) const NEEDS_CONFIGURATION: &str =
+    "--store answers questions and stops things without a configuration; this command needs one (`--config FILE`)";
+
+fn open_existing(path: &Path) -> Result<Arc<dyn Store>, Failure> {
+    if !path.exists() {
+        return Err(Failure::refused(format!(
+            "there is no store {} yet: `hikagen submit` or `hikagen run` makes it",
+            path.display()
+        )));
+    }
+    Ok(Arc::new(SqliteStore::open_existing(path)?))
+}
+
+/// How far back ledgers tell of relays.
+const LEDGERS: SignedDuration = SignedDuration::from_hours(24 * 400);
+
+/// Relays with a ledger of the last 400 days or an owner, and the pools of open campaigns.
+async fn remembered(store: &dyn Store, now: Timestamp) -> Result<Remembered, Failure> {
+    let since = now.checked_sub(LEDGERS).unwrap_or(Timestamp::MIN).to_zoned(TimeZone::UTC).date();
+    let mut names: BTreeSet<RelayName> =
+        store.ledgers(None, since).await?.into_iter().map(|(relay, _)| relay).collect();
+    names.extend(store.owners().await?.into_iter().map(|owner| owner.relay));
+    let mut remembered = Remembered { relays: Vec::new(), pools: store.pools_in_use().await? };
+    for relay in names {
+        let plan = store.plan_history(&relay, 1).await?.into_iter().next();
+        remembered.relays.push((relay, plan.map(|(_, plan)| (plan.name.to_string(), plan.text))));
+    }
+    Ok(remembered)
 }
 
 /// A reader that went away (`hikagen status | head`) has all it wanted.

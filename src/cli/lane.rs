@@ -39,7 +39,10 @@ enum Order {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
-    let config = context.load_config()?;
+    let config = match &args.order {
+        Order::List { .. } => context.config_to_look()?,
+        Order::Pause { .. } | Order::Resume { .. } => context.config_to_stop()?,
+    };
     match args.order {
         Order::List { all } => list(all, context, &config),
         Order::Pause { lane, terms } => pause_scope(Scope::Lane(known(&lane, &config)?), terms, context, &config),

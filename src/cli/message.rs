@@ -1,7 +1,10 @@
-//! Owns `message show|settle`.
+//! Owns `message show`; `list` and `settle` have files of their own.
+
+mod list;
+mod settle;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Context, Exit, Failure, Outcome};
 use crate::config::Config;
@@ -24,18 +27,10 @@ enum Order {
         /// Its number, such as m123
         id: String,
     },
-    /// End the parking of a message whose fate at the relay is unknown
-    #[command(group = clap::ArgGroup::new("fate").required(true))]
-    Settle {
-        /// Its number, such as m123
-        id: String,
-        /// The relay has it: never send it again
-        #[arg(long, group = "fate")]
-        accepted: bool,
-        /// The relay does not have it: send it again
-        #[arg(long, group = "fate")]
-        retry: bool,
-    },
+    /// List messages: parked, of unknown fate, of a campaign or a relay
+    List(list::Args),
+    /// End the parking of messages whose fate at the relay is unknown: one by its number, or many at once
+    Settle(settle::Args),
 }
 
 /// A message as it is shown. The keys of its JSON are stable.
@@ -59,10 +54,11 @@ struct View {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
-    let config = context.load_config()?;
+    let config = context.config_to_look()?;
     match args.order {
         Order::Show { id } => show(number(&id)?, context, &config),
-        Order::Settle { id, accepted, .. } => settle(number(&id)?, accepted, context, &config),
+        Order::List(args) => list::run(&args, context, &config),
+        Order::Settle(args) => settle::run(&args, context, &config),
     }
 }
 
@@ -97,12 +93,17 @@ fn view(row: MessageRow, attempts: Vec<AttemptView>) -> View {
 
 fn show(id: MessageId, context: &Context, config: &Config) -> Outcome {
     let store = context.open_existing_store(config)?;
-    let found = context.block_on(async {
-        let Some(row) = store.message(id).await? else { return Ok(None) };
+    let view = context.block_on(async {
+        let Some(row) = store.message(id).await? else {
+            return Err(Failure::refused(if store.is_folded(id).await? {
+                format!("the details of message {id} were folded into counts (`retention`)")
+            } else {
+                format!("there is no message {id}")
+            }));
+        };
         let attempts = store.attempts(id).await?;
-        Ok(Some(view(row, attempts.iter().map(AttemptView::of).collect())))
+        Ok(view(row, attempts.iter().map(AttemptView::of).collect()))
     })?;
-    let Some(view) = found else { return Err(Failure::refused(format!("there is no message {id}"))) };
     context.answer(&view, &render(&view, config))?;
     Ok(Exit::Done)
 }
@@ -124,14 +125,4 @@ fn render(view: &View, config: &Config) -> String {
         text.push_str(&format!("{}\n", attempt.sentence(zone)));
     }
     text
-}
-
-fn settle(id: MessageId, accepted: bool, context: &Context, config: &Config) -> Outcome {
-    let store = context.open_existing_store(config)?;
-    let now = context.clock.now();
-    context.block_on(async { Ok(store.settle_parked(id, accepted, now).await?) })?;
-    let state = if accepted { "accepted" } else { "queued" };
-    let words = if accepted { "accepted: it is never sent again" } else { "queued: it is sent again" };
-    context.answer(&json!({ "message": id.to_string(), "state": state }), &format!("{id}: {words}"))?;
-    Ok(Exit::Done)
 }

@@ -37,6 +37,9 @@ struct Cli {
     /// The configuration
     #[arg(long, short = 'c', global = true, value_name = "FILE", default_value = "hikagen.yaml")]
     config: PathBuf,
+    /// Look into this store without a configuration; `pause` and `resume` work, too
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "config")]
+    store: Option<PathBuf>,
     /// Print JSON instead of text
     #[arg(long, global = true)]
     json: bool,
@@ -118,8 +121,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return exit.into();
         }
     };
-    let context = Context::new(cli.config, cli.json, cli.verbose);
-    match dispatch(cli.command, &context) {
+    let context = Context::new(cli.config, cli.json, cli.verbose).looking_into(cli.store);
+    let done = match &cli.command {
+        // The others meet the question where they ask for their configuration.
+        Command::Init(_) | Command::Check(_) | Command::Plan(_) | Command::Demo(_) | Command::Simulate(_)
+            if context.store.is_some() =>
+        {
+            Err(Failure::usage(context::NEEDS_CONFIGURATION))
+        }
+        _ => dispatch(cli.command, &context),
+    };
+    match done {
         Ok(exit) => exit.into(),
         Err(failure) => {
             failure.print();

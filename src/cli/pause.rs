@@ -53,14 +53,14 @@ pub(crate) struct Terms {
 
 pub(crate) fn pause(args: PauseArgs, context: &Context) -> Outcome {
     context.start_log();
-    let config = context.load_config()?;
+    let config = context.config_to_stop()?;
     let scope = scope(&args.target, &config)?;
     pause_scope(scope, args.terms, context, &config)
 }
 
 pub(crate) fn resume(args: ResumeArgs, context: &Context) -> Outcome {
     context.start_log();
-    let config = context.load_config()?;
+    let config = context.config_to_stop()?;
     let scope = scope(&args.target, &config)?;
     resume_scope(&scope, context, &config)
 }

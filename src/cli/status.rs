@@ -13,7 +13,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
-    let config = context.load_config()?;
+    let config = context.config_to_look()?;
     let store = context.open_existing_store(&config)?;
     let now = context.clock.now();
     let overview = context.block_on(async { Ok(overview(&*store, &config, now, args.all).await?) })?;

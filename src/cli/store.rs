@@ -1,8 +1,15 @@
-//! Owns `store backup`.
+//! Owns `store backup|check|compact`; `prune` has a file of its own.
+
+mod prune;
 
 use std::path::PathBuf;
 
-use super::{Context, Exit, Outcome};
+use serde_json::json;
+
+use super::{Context, Exit, Failure, Outcome};
+use crate::config::Config;
+use crate::report::words::count;
+use crate::store::{Store, StoreError};
 
 /// `store ...`
 #[derive(Debug, clap::Args)]
@@ -18,15 +25,85 @@ enum Order {
         /// The copy; must not exist
         file: PathBuf,
     },
+    /// Look whether the store is whole: file, indexes, references, counts, ledgers
+    Check {
+        /// Look at the structure of the file only, as the worker does once a day
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Fold the details of messages and attempts of campaigns that are over into counts, now
+    Prune(prune::Args),
+    /// Write the store's file anew without its free room, while no worker runs
+    Compact,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
-    let config = context.load_config()?;
-    let store = context.open_existing_store(&config)?;
-    let Order::Backup { file } = args.order;
-    context.block_on(async { Ok(store.backup(&file).await?) })?;
-    let data = serde_json::json!({ "store": config.store, "backup": file });
+    let config = context.config_to_look()?;
+    match args.order {
+        Order::Backup { file } => backup(&file, context, &config),
+        Order::Check { quick } => check(quick, context, &config),
+        Order::Prune(args) => prune::run(&args, context, &config),
+        Order::Compact => compact(context, &config),
+    }
+}
+
+fn backup(file: &std::path::Path, context: &Context, config: &Config) -> Outcome {
+    let store = context.open_existing_store(config)?;
+    context.block_on(async { Ok(store.backup(file).await?) })?;
+    let data = json!({ "store": config.store, "backup": file });
     context.answer(&data, &format!("{} was copied to {}", config.store.display(), file.display()))?;
     Ok(Exit::Done)
+}
+
+fn check(quick: bool, context: &Context, config: &Config) -> Outcome {
+    let store = context.open_existing_store(config)?;
+    let looked_at = if quick { "structure" } else { "everything" };
+    let problems = context.block_on(async {
+        let found = if quick { store.quick_check().await } else { store.inspect().await };
+        match found {
+            // Too damaged to be walked through.
+            Err(StoreError::Corrupt(why)) => Ok(vec![why]),
+            other => Ok(other?),
+        }
+    })?;
+    let mut text = match problems.len() {
+        0 if quick => format!("{}: the structure of the file is sound", config.store.display()),
+        0 => format!("{}: nothing is wrong (structure, indexes, references, counts, ledgers)", config.store.display()),
+        n => format!("{}: {}", config.store.display(), count(n as u64, "problem")),
+    };
+    for problem in &problems {
+        text.push_str(&format!("\n  {problem}"));
+    }
+    if !problems.is_empty() {
+        text.push_str("\nstop the worker, keep a copy of the file, and restore a backup");
+    }
+    let data = json!({ "store": config.store, "looked_at": looked_at, "problems": problems });
+    context.answer(&data, &text)?;
+    Ok(if problems.is_empty() { Exit::Done } else { Exit::Refused })
+}
+
+/// Whether a worker lives, for which writers must give way.
+async fn worker_lives(store: &dyn Store) -> Result<bool, StoreError> {
+    Ok(store.owners().await?.iter().any(|owner| owner.alive))
+}
+
+fn compact(context: &Context, config: &Config) -> Outcome {
+    let store = context.open_existing_store(config)?;
+    let (before, after) = context.block_on(async {
+        if worker_lives(&*store).await? {
+            return Err(Failure::later("a worker runs, and would be held up for as long as this takes: stop it first"));
+        }
+        Ok((store.space().await?, store.compact().await?))
+    })?;
+    let data = json!({ "store": config.store, "bytes_before": before.bytes, "bytes": after.bytes });
+    let text = format!("{}: {} before, {} now", config.store.display(), size(before.bytes), size(after.bytes));
+    context.answer(&data, &text)?;
+    Ok(Exit::Done)
+}
+
+/// `1.2 MB`, as disks are counted.
+fn size(bytes: u64) -> String {
+    let tenths = (bytes + 50_000) / 100_000;
+    format!("{}.{} MB", crate::report::words::number(tenths / 10), tenths % 10)
 }

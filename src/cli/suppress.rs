@@ -113,7 +113,7 @@ impl<'a> Entry<'a> {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
-    let config = context.load_config()?;
+    let config = context.config_to_look()?;
     match args.order {
         Order::Add { addresses, terms } => add(&addresses, &terms, context, &config),
         Order::Remove { addresses } => remove(&addresses, context, &config),

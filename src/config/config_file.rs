@@ -90,8 +90,8 @@ struct Reader<'a> {
     path: &'a Path,
 }
 
-const KEYS: [&str; 9] =
-    ["store", "timezone", "groups", "relays", "pools", "retry", "on_event", "worker", "signing_key"];
+const KEYS: [&str; 10] =
+    ["store", "timezone", "groups", "relays", "pools", "retry", "retention", "on_event", "worker", "signing_key"];
 
 impl Reader<'_> {
     fn config(&mut self, problems: &Problems, root: &Node) -> Option<Config> {
@@ -290,6 +290,7 @@ impl Reader<'_> {
 
 fn worker(fields: &Fields<'_>) -> WorkerSettings {
     let mut settings = WorkerSettings { on_event: fields.read("on_event", pieces::command), ..Default::default() };
+    settings.retention = fields.read("retention", pieces::retention).unwrap_or(settings.retention);
     if let Some(map) = fields.map("worker", "drain, disk_floor, log") {
         map.known(&["drain", "disk_floor", "log"]);
         settings.drain = map.duration("drain").unwrap_or(settings.drain);

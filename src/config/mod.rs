@@ -3,6 +3,7 @@
 //! Invariants: every problem of a file is reported at once with file, line, column, what was expected and what came; unknown and
 //! duplicate keys are refused; a value that is in force has a source; a secret is never in YAML, `Debug` or output.
 
+pub mod bare;
 pub mod campaign_file;
 pub mod config_file;
 pub mod curves;

@@ -252,11 +252,23 @@ pub struct WorkerSettings {
     pub disk_floor: u64,
     /// Text or JSON logs.
     pub log: LogFormat,
+    /// How long the details of messages and attempts are kept after their campaign ended, 1 to 400 days; `None`: for ever.
+    pub retention: Option<Duration>,
 }
+
+/// How long details are kept where the configuration does not say: later than any audit, late bounce or complaint that is
+/// acted on.
+pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 86_400);
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self { on_event: None, drain: Duration::from_secs(30), disk_floor: 200 * 1024 * 1024, log: LogFormat::Text }
+        Self {
+            on_event: None,
+            drain: Duration::from_secs(30),
+            disk_floor: 200 * 1024 * 1024,
+            log: LogFormat::Text,
+            retention: Some(DEFAULT_RETENTION),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariants: `now` is always an argument; what a verb acknowledged survives a crash; `claim` spends quota in the same
 //! transaction that takes the messages, fenced by the lease's token; a settle counts once; a final state is never left.
 
+pub mod care;
 pub mod rows;
 pub mod sqlite;
 
@@ -14,6 +15,7 @@ use crate::core::campaign::{CampaignId, CampaignState, MessageId, RevisionId};
 use crate::core::lane::{Ledger, Verdict};
 use crate::core::names::{BucketName, CampaignName, PoolName, RelayName};
 
+pub use care::*;
 pub use rows::*;
 
 /// Why the store could not do it.
@@ -121,8 +123,9 @@ pub trait Store: Send + Sync {
     /// Takes pauses of a scope off (`cause: None`: all causes); returns how many there were.
     async fn resume(&self, scope: &Scope, cause: Option<PauseCause>) -> Result<u64, StoreError>;
 
-    /// Ends the parking of a message: accepted for good, or queued again. Refused when it is not parked.
-    async fn settle_parked(&self, id: MessageId, accepted: bool, now: Timestamp) -> Result<(), StoreError>;
+    /// Ends the parking of messages, in one transaction (the caller bounds it): accepted or bounced for good, or queued again.
+    /// Those that are not parked are left alone and counted in `stale`.
+    async fn settle_parked(&self, ids: Vec<MessageId>, fate: Fate, now: Timestamp) -> Result<Settled, StoreError>;
 
     /// Copies the store, online, to a new file. Refused when it exists.
     async fn backup(&self, to: &std::path::Path) -> Result<(), StoreError>;
@@ -177,7 +180,7 @@ pub trait Store: Send + Sync {
 
     /// Finishes what time and operators decided, at most `limit` messages: expires campaigns past `not_after`, cancels the waiting
     /// messages of cancelled campaigns, marks campaigns without waiting mail finished, forgets cells older than 25 hours and
-    /// pauses that have ended.
+    /// pauses that have ended. Notes when campaigns ended, for [`Store::fold`].
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<Swept, StoreError>;
 
     /// Says what this relay can still send today, per bucket, good until `until`.
@@ -226,6 +229,14 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<MessageRow>, StoreError>;
 
+    /// A page of the messages that `filter` means, by number, after `after`.
+    async fn messages_like(
+        &self,
+        filter: MessageFilter,
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<MessageRow>, StoreError>;
+
     /// How many messages leave before this one in its bucket and pool (same or earlier class; an estimate across campaigns that
     /// share). `None` when it is not in line.
     async fn place_in_line(&self, id: MessageId) -> Result<Option<u64>, StoreError>;
@@ -241,7 +252,8 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<AttemptRow>, StoreError>;
 
-    /// The raw material of an audit: attempts per lane and plan day, recounted from the attempts themselves, with what is in the air.
+    /// The raw material of an audit: attempts per lane and plan day, recounted from the attempts themselves (and the counts of
+    /// those that were folded), with what is in the air.
     async fn recount(&self, since: Date) -> Result<Vec<RecountRow>, StoreError>;
 
     /// When a lane's (or a whole relay's) counted attempts of a plan day left, ascending.
@@ -252,10 +264,6 @@ pub trait Store: Send + Sync {
         day: Date,
     ) -> Result<Vec<Release>, StoreError>;
 
-    /// Looks whether the store is whole: the file's structure, every message in exactly one place, every counter right. Problems
-    /// in words; none when all is well. Reads everything (seconds for a million messages): never at start.
-    async fn inspect(&self) -> Result<Vec<String>, StoreError>;
-
     /// Newest events first.
     async fn events(&self, limit: u32) -> Result<Vec<EventRow>, StoreError>;
 
@@ -264,4 +272,40 @@ pub trait Store: Send + Sync {
 
     /// Buckets, pools and campaigns known to the store whose names the configuration must still have.
     async fn pools_in_use(&self) -> Result<Vec<PoolName>, StoreError>;
+
+    // ---- care ---------------------------------------------------------------------------------------------------
+
+    /// Folds a bounded part of the campaigns that are over: messages and their attempts become counts per campaign, bucket,
+    /// state and day, and per lane, plan day and warm-up day. Tallies and recounts stay what they were. A campaign that is open
+    /// is never touched, so a resubmission finds every key that it had; the name of one that is over cannot be submitted
+    /// again. The newest message of the store stays, so that its number is never given to another.
+    async fn fold(&self, order: FoldOrder) -> Result<Folded, StoreError>;
+
+    /// The campaigns that [`Store::fold`] would fold, each with its messages, the one that ended first first.
+    async fn foldable(&self, before: Timestamp) -> Result<Vec<(CampaignName, u64)>, StoreError>;
+
+    /// What was folded of a campaign (`None`: of all together), by day.
+    async fn folded(&self, campaign: Option<CampaignId>) -> Result<Vec<FoldedRow>, StoreError>;
+
+    /// Whether there was a message of that number, whose details were folded.
+    async fn is_folded(&self, id: MessageId) -> Result<bool, StoreError>;
+
+    /// How large the store's file is, and how much of it is free.
+    async fn space(&self) -> Result<Space, StoreError>;
+
+    /// Gives at most `pages` free pages (4,096 octets each) back to the file system, and says what is left. Does nothing where
+    /// [`Space::shrinks`] is false.
+    async fn shrink(&self, pages: u32) -> Result<Space, StoreError>;
+
+    /// Writes the whole file anew without its free room; afterwards it shrinks. Holds every writer for as long as that takes,
+    /// and needs as much room on the disk again: for a store that no worker uses.
+    async fn compact(&self) -> Result<Space, StoreError>;
+
+    /// Looks whether the store is whole: the file's structure and indexes, every reference, every message in exactly one place,
+    /// every counter right, every ledger no less than its attempts. Problems in words; none when all is well. Reads
+    /// everything (seconds for a million messages): never at start.
+    async fn inspect(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Looks at the file's structure alone, table by table, so that others read in between. Problems in words.
+    async fn quick_check(&self) -> Result<Vec<String>, StoreError>;
 }

@@ -527,6 +527,8 @@ pub struct RecountRow {
     pub in_the_air: u64,
     /// Claims of that day lost in a crash (uncertain without an attempt row).
     pub lost: u64,
+    /// Attempts whose times of release were folded away; those that count are in `counted`, too.
+    pub folded: u64,
     /// The ledger's own figure; `None` when there is no ledger row.
     pub spent: Option<u32>,
     /// The ledger's highest quota.

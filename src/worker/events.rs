@@ -43,6 +43,8 @@ pub enum EventKind {
     DiskLow,
     /// The store cannot be written.
     StoreUnavailable,
+    /// The file of the store is damaged.
+    StoreDamaged,
     /// The clock jumped.
     ClockJumped,
     /// A campaign was paused by a reply that blames the sender's set-up.
@@ -61,7 +63,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::LanePaused,
         Self::LaneResumed,
         Self::RelayPaused,
@@ -70,6 +72,7 @@ impl EventKind {
         Self::RelayDown,
         Self::DiskLow,
         Self::StoreUnavailable,
+        Self::StoreDamaged,
         Self::ClockJumped,
         Self::CampaignStopped,
         Self::CampaignEnded,
@@ -91,6 +94,7 @@ impl EventKind {
             Self::RelayDown => "relay-down",
             Self::DiskLow => "disk-low",
             Self::StoreUnavailable => "store-unavailable",
+            Self::StoreDamaged => "store-damaged",
             Self::ClockJumped => "clock-jumped",
             Self::CampaignStopped => "campaign-stopped",
             Self::CampaignEnded => "campaign-ended",

@@ -4,6 +4,7 @@
 //! another; what is in the air when the worker ends is settled, or found uncertain by the next owner.
 
 mod bookkeeping;
+mod care;
 pub mod events;
 mod hand_over;
 mod housekeeping;
@@ -236,6 +237,9 @@ async fn run_for(
     // Held in a set, so that a worker that is dropped takes its housekeeping with it.
     let mut keepers = JoinSet::new();
     keepers.spawn(housekeeping::run(shared.clone(), worker.config.subscribe()));
+    if only.is_none() {
+        keepers.spawn(care::run(shared.clone(), worker.config.subscribe()));
+    }
     worker.attend(until_idle, &mut control).await;
     keepers.shutdown().await;
     // A poisoned lock's error would hold the guard over the wait.

@@ -96,7 +96,7 @@ async fn the_keys_of_why_are_stable() {
         let (store, config) = (store.clone(), config.clone());
         async move { serde_json::to_value(why(&*store, &config, tokyo("11:15"), asked).await.unwrap()).unwrap() }
     };
-    let top = ("", "asked kind at messages suppressions campaign lanes");
+    let top = ("", "asked kind at messages suppressions campaign lanes folded");
     let message =
         "message campaign address bucket class state because since due relay holds lanes before turn attempts";
     let deferred = ask("m5").await;
@@ -118,7 +118,7 @@ async fn the_keys_of_why_are_stable() {
     let campaign = ask("sale").await;
     let expected = all(&[
         ("", CAMPAIGN),
-        ("", "buckets done"),
+        ("", "buckets done folded"),
         ("messages.", STATES),
         ("done.", "day until_then"),
         ("buckets[].", "bucket messages lanes done"),
@@ -150,7 +150,7 @@ async fn the_keys_of_audit_are_stable() {
     let audit = serde_json::to_value(judge(&evidence, since)).unwrap();
     let expected = all(&[
         ("", "since releases days violations remarks"),
-        ("days[].", "lane day warmup_day quota attempts in_the_air lost spent"),
+        ("days[].", "lane day warmup_day quota attempts in_the_air lost folded spent"),
         ("violations[].", "rule relay lane day text"),
     ]);
     assert_eq!(keys(&audit), expected);

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cares_for_its_store;
 mod commands_answer;
 mod demo;
 mod explains_why_nothing_moves;

@@ -7,7 +7,7 @@ use hikagen::clock::{Clock, SystemClock};
 use hikagen::core::campaign::MessageState;
 use hikagen::core::names::{CampaignName, LaneKey};
 use hikagen::store::sqlite::SqliteStore;
-use hikagen::store::{MessageRow, Store};
+use hikagen::store::{Fate, MessageRow, Store};
 
 /// Messages of a campaign per state; states without any are left out. Empty where there is no such campaign yet.
 pub fn states(store: &Path, campaign: &str) -> BTreeMap<MessageState, usize> {
@@ -38,12 +38,12 @@ pub fn messages(store: &Path, campaign: &str, state: MessageState) -> Vec<Messag
     })
 }
 
-/// Puts parked messages back into line, as `message settle --retry` does one by one.
+/// Puts parked messages back into line, as `message settle --as retry` does.
 pub fn retry_parked(store: &Path, messages: &[MessageRow]) {
     look(store, async |store| {
-        for message in messages {
-            store.settle_parked(message.id, false, SystemClock.now()).await.unwrap();
-        }
+        let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
+        let settled = store.settle_parked(ids, Fate::Retry, SystemClock.now()).await.unwrap();
+        assert_eq!(settled.stale, 0, "not parked");
     });
 }
 

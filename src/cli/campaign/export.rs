@@ -36,15 +36,23 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, context: &Context, config: &Config) -> Outcome {
     let states = states(&args.state)?;
     let store = context.open_existing_store(config)?;
-    let written = context.block_on(async {
+    let (written, folded) = context.block_on(async {
         let campaign = known(&*store, &args.name).await?.id;
+        let folded = store.folded(Some(campaign)).await?;
+        let folded: u64 =
+            folded.iter().filter(|row| states.is_empty() || states.contains(&row.state)).map(|row| row.n).sum();
         let out: Box<dyn Write + Send> = match &args.out {
             Some(path) => Box::new(BufWriter::new(File::create(path).map_err(|e| cannot_write(args, &e))?)),
             None => Box::new(BufWriter::new(std::io::stdout())),
         };
         let mut export = Export { store: &*store, campaign, states: &states, args };
-        if context.json { export.json(out).await } else { export.csv(out).await }
+        let written = if context.json { export.json(out).await? } else { export.csv(out).await? };
+        Ok((written, folded))
     })?;
+    if folded > 0 {
+        context
+            .remark(&format!("{folded} more were folded into counts (`retention`): nothing is left of them to export"));
+    }
     if let Some(path) = &args.out {
         context.remark(&format!("{written} messages written to {}", path.display()));
     }
@@ -60,7 +68,7 @@ fn cannot_write(args: &Args, error: &std::io::Error) -> Failure {
 }
 
 /// States by their words; empty is all.
-fn states(words: &[String]) -> Result<Vec<MessageState>, Failure> {
+pub(crate) fn states(words: &[String]) -> Result<Vec<MessageState>, Failure> {
     use MessageState::{Accepted, Claimed, Deferred, Parked, Queued};
     let mut states = Vec::new();
     for word in words.iter().map(|word| word.trim()) {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::core::campaign::{CampaignState, Class, MessageState};
 use crate::core::names::{BucketName, CampaignName, PoolName};
 use crate::report::words::{Table, at, number};
-use crate::store::{CampaignRow, TallyRow};
+use crate::store::{CampaignRow, FoldedRow, TallyRow};
 
 /// A campaign. The keys of its JSON are stable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,15 +33,23 @@ pub(super) struct CampaignView {
     pub(super) states: BTreeMap<MessageState, u64>,
     /// The same per bucket.
     pub(super) buckets: BTreeMap<BucketName, BTreeMap<MessageState, u64>>,
+    /// Messages of these whose details were folded into counts.
+    pub(super) folded: u64,
+    /// Folded messages by the day on which their state began.
+    pub(super) folded_days: BTreeMap<Date, BTreeMap<MessageState, u64>>,
 }
 
 impl CampaignView {
-    pub(super) fn of(row: &CampaignRow, tally: &[TallyRow]) -> Self {
+    pub(super) fn of(row: &CampaignRow, tally: &[TallyRow], folded: &[FoldedRow]) -> Self {
         let mut states = BTreeMap::new();
         let mut buckets: BTreeMap<BucketName, BTreeMap<MessageState, u64>> = BTreeMap::new();
         for TallyRow { bucket, state, n } in tally.iter().filter(|row| row.n > 0) {
             *states.entry(*state).or_default() += n;
             *buckets.entry(bucket.clone()).or_default().entry(*state).or_default() += n;
+        }
+        let mut folded_days: BTreeMap<Date, BTreeMap<MessageState, u64>> = BTreeMap::new();
+        for FoldedRow { day, state, n, .. } in folded {
+            *folded_days.entry(*day).or_default().entry(*state).or_default() += n;
         }
         Self {
             campaign: row.name.clone(),
@@ -58,6 +67,8 @@ impl CampaignView {
             messages: tally.iter().map(|row| row.n).sum(),
             states,
             buckets,
+            folded: folded.iter().map(|row| row.n).sum(),
+            folded_days,
         }
     }
 
@@ -90,7 +101,22 @@ impl CampaignView {
             }
         }
         text.push_str(&table.render("  "));
+        text.push_str(&self.render_folded());
         text
+    }
+
+    fn render_folded(&self) -> String {
+        if self.folded == 0 {
+            return String::new();
+        }
+        let mut table = Table::new(["day", "state", "messages"], &[2]);
+        for (day, states) in &self.folded_days {
+            for (state, n) in states {
+                table.row([day.to_string(), state.as_str().to_owned(), number(*n)]);
+            }
+        }
+        let n = number(self.folded);
+        format!("\ndetails of {n} of these were folded into counts (`retention`):\n{}", table.render("  "))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Owns the lints of a configuration: what can be used as written and is probably not what was meant.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -9,6 +10,7 @@ use super::Written;
 use crate::config::fields::Fields;
 use crate::config::problem::{Problem, Problems, Span};
 use crate::config::settings::{Config, RelaySettings};
+use crate::core::units::show_span;
 
 /// Everything that can be said without knowing the date.
 pub(super) fn all(problems: &Problems, top: &Fields<'_>, config: &Config, written: &Written) {
@@ -21,6 +23,7 @@ pub(super) fn all(problems: &Problems, top: &Fields<'_>, config: &Config, writte
         let help = format!("envelope_from: \"bounce+{{token}}@{}\"", relay.domain);
         problems.lint(key(relay.name.as_str()), message, help);
     }
+    forgets_early(problems, top, config);
     for relay in config.relays.values() {
         slower_than_asked(problems, relay, written);
     }
@@ -52,6 +55,22 @@ fn twins(problems: &Problems, config: &Config, key: &dyn Fn(&str) -> Span) {
                 .lint();
             problems.push(lint);
         }
+    }
+}
+
+/// What an audit looks back at, and late bounces refer to.
+const AUDITED: Duration = Duration::from_secs(31 * 86_400);
+
+fn forgets_early(problems: &Problems, top: &Fields<'_>, config: &Config) {
+    if let (Some(keep), Some(node)) = (config.worker.retention, top.node("retention"))
+        && keep < AUDITED
+    {
+        let message = format!("details are folded into counts after {}", show_span(keep));
+        problems.lint(
+            node.span,
+            message,
+            "`audit` looks back 31 days, and late bounces name messages: keep 31d or more",
+        );
     }
 }
 

@@ -56,6 +56,23 @@ pub(super) fn retry(fields: &Fields<'_>, base: RetrySettings) -> RetrySettings {
     }
 }
 
+/// Shortest time that details are kept: limits look back a day, and an operator a little further.
+const RETENTION_LEAST: Duration = Duration::from_secs(86_400);
+
+/// How long details are kept: a span, or `forever`.
+pub(super) fn retention(problems: &Problems, node: &Node) -> Option<Option<Duration>> {
+    const WHAT: &str = "a span from 1d to 400d, such as 90d, or forever";
+    let text = problems.text(node, WHAT)?;
+    if text == "forever" {
+        return Some(None);
+    }
+    let span = crate::core::units::span(text).ok().filter(|span| *span >= RETENTION_LEAST);
+    if span.is_none() {
+        problems.expected(node, WHAT);
+    }
+    span.map(Some)
+}
+
 /// A size such as `200MB` or `1_000_000`: octets.
 pub(super) fn size(problems: &Problems, node: &Node) -> Option<u64> {
     const WHAT: &str = "a size such as 200MB or 1GiB";

@@ -231,3 +231,21 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn details_are_kept_for_90_days_for_a_span_or_for_ever() {
+    let retention = |line: &str| {
+        let read = read(&(relay("") + line), &[]);
+        (read.value.as_ref().map(|config| config.worker.retention), shown(&read))
+    };
+    let days = |n: u64| Some(Some(Duration::from_secs(n * 86_400)));
+    assert_eq!(retention("").0, days(90));
+    assert_eq!(retention("retention: 31d\n"), (days(31), String::new()));
+    assert_eq!(retention("retention: forever\n").0, Some(None));
+    let (kept, lint) = retention("retention: 7d\n");
+    assert!(kept == days(7) && lint.contains("`audit` looks back 31 days"), "{lint}");
+    for refused in ["23h", "0d", "401d", "never", "90"] {
+        let (kept, problem) = retention(&format!("retention: {refused}\n"));
+        assert!(kept.is_none() && problem.contains("expected a span from 1d to 400d"), "{refused}: {problem}");
+    }
+}

@@ -44,6 +44,7 @@ fn lane(evidence: &RelayEvidence, days: &[&DayEvidence], audit: &mut Audit) {
         audit.releases += day.releases.len() as u64;
         earlier = Some((day, &day.row.warmup_days));
     }
+    folded(days, audit);
     for (limits, times) in stretches(evidence, days) {
         let key = &days[0].row.lane;
         let mut found = |rule, text| audit.violations.push(violation(rule, key, None, text));
@@ -53,6 +54,20 @@ fn lane(evidence: &RelayEvidence, days: &[&DayEvidence], audit: &mut Audit) {
         if let Some(most) = limits.per_hour {
             rolling(&times, HOUR, most, "60 minutes", |text| found(Rule::PerHour, format!("{key}: {text}")));
         }
+    }
+}
+
+/// Of folded attempts the counts are kept and judged; their times are gone.
+fn folded(days: &[&DayEvidence], audit: &mut Audit) {
+    let of = || days.iter().map(|day| &day.row).filter(|row| row.folded > 0);
+    if let Some(last) = of().last() {
+        audit.remarks.push(format!(
+            "{}: the hours and rates of {} up to {}, whose details were folded into counts (`retention`); quota, ledger and \
+             warm-up day were",
+            last.lane,
+            count(of().map(|row| row.folded).sum(), "attempt"),
+            last.day
+        ));
     }
 }
 
@@ -104,6 +119,7 @@ fn quota(evidence: &RelayEvidence, day: &DayEvidence, plans: &[Option<Arc<Plan>>
         attempts: row.counted,
         in_the_air: row.in_the_air,
         lost: row.lost,
+        folded: row.folded,
         spent: row.spent,
     });
 }

@@ -92,6 +92,8 @@ pub struct AuditedDay {
     pub in_the_air: u64,
     /// Claims lost in a crash.
     pub lost: u64,
+    /// Of the attempts (and those that cost no quota): folded into counts, so that nothing tells when they left.
+    pub folded: u64,
     /// What the ledger says.
     pub spent: Option<u32>,
 }

@@ -102,6 +102,7 @@ fn day(offset: i64, warmup_day: u32, n: u32) -> DayEvidence {
             counted: u64::from(n),
             in_the_air: 0,
             lost: 0,
+            folded: 0,
             spent: Some(n),
             quota_peak: Some(1_000),
         },
@@ -233,4 +234,17 @@ fn a_day_under_an_edited_plan_is_judged_by_the_most_generous_plan_of_that_day() 
     let unreadable = vec![InForce { since: at("2026-11-01T00:00:00Z"), plan: None }];
     let audit = audit_of(vec![day(0, 1, 12)], RelayLimits::default(), unreadable);
     assert!(audit.is_clean() && audit.remarks.len() == 1, "{}", audit.render());
+}
+
+#[test]
+fn folded_attempts_are_judged_by_their_counts_and_said() {
+    let mut first = day(0, 1, 10);
+    (first.row.folded, first.releases) = (10, Vec::new());
+    let audit = audit_of(vec![first.clone(), day(1, 2, 20)], RelayLimits::default(), Vec::new());
+    assert!(audit.is_clean(), "{}", audit.render());
+    assert_eq!((audit.releases, audit.days[0].folded), (20, 10));
+    let said = audit.render();
+    assert!(said.contains("Not looked at: r/docomo: the hours and rates of 10 attempts up to 2026-11-24"), "{said}");
+    first.row.counted = 11;
+    assert_eq!(rules(vec![first]), [Rule::Quota, Rule::Ledger]);
 }

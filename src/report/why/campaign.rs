@@ -25,6 +25,8 @@ pub struct CampaignWhy {
     pub buckets: Vec<BucketWhy>,
     /// The earliest day on which everything may have been handed over; null where nothing tells.
     pub done: Option<Turn>,
+    /// Messages whose details were folded into counts.
+    pub folded: u64,
 }
 
 /// A campaign's mail in one bucket.
@@ -54,7 +56,8 @@ pub(super) async fn why(store: &dyn Store, picture: &Picture<'_>, row: CampaignR
     let waiting = buckets.iter().filter(|b| b.messages.waiting() > 0);
     let ends: Option<Vec<Turn>> = waiting.map(|b| b.done.clone()).collect();
     let done = ends.and_then(|ends| ends.into_iter().max_by_key(|turn| turn.day));
-    Ok(CampaignWhy { view, buckets, done })
+    let folded = store.folded(Some(row.id)).await?.iter().map(|row| row.n).sum();
+    Ok(CampaignWhy { view, buckets, done, folded })
 }
 
 fn bucket_why(
@@ -101,10 +104,16 @@ impl CampaignWhy {
         for hold in &view.holds {
             out.push_str(&format!("  {}\n", hold.text));
         }
+        if self.folded > 0 {
+            out.push_str(&format!(
+                "  the details of {} were folded into counts (`retention`)\n",
+                count(self.folded, "message")
+            ));
+        }
         if m.parked > 0 {
             let name = &view.campaign;
             out.push_str(&format!(
-                "  {} parked: their fate at the relay is unknown (`hikagen campaign show {name}`, `hikagen message settle`)\n",
+                "  {} parked: their fate at the relay is unknown (`hikagen message list --parked --campaign {name}`, `hikagen message settle`)\n",
                 number(m.parked)
             ));
         }

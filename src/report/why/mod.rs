@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::picture::Picture;
-use super::words::at;
+use super::words::{at, number};
 use crate::config::Config;
 use crate::config::problem::did_you_mean;
 use crate::core::address::Address;
@@ -57,6 +57,9 @@ pub struct Why {
     pub campaign: Option<CampaignWhy>,
     /// Lanes.
     pub lanes: Vec<LaneWhy>,
+    /// Messages of the whole store whose details were folded into counts, where an address was asked about: some may have
+    /// been to it.
+    pub folded: u64,
 }
 
 /// Why there is no answer.
@@ -85,6 +88,7 @@ pub async fn why(store: &dyn Store, config: &Config, now: Timestamp, asked: &str
         suppressions: Vec::new(),
         campaign: None,
         lanes: Vec::new(),
+        folded: 0,
     };
     if asked.contains('@') {
         answer.kind = Kind::Address;
@@ -92,7 +96,7 @@ pub async fn why(store: &dyn Store, config: &Config, now: Timestamp, asked: &str
     } else if let Some(id) = message_id(asked) {
         answer.kind = Kind::Message;
         let row = store.message(id).await?;
-        let row = row.ok_or_else(|| WhyError::Unknown(format!("there is no message {id}")))?;
+        let Some(row) = row else { return Err(no_message(store, id).await?) };
         answer.messages.push(message::why(store, &picture, row).await?);
     } else if let Some(row) = campaign_row(store, asked).await? {
         answer.kind = Kind::Campaign;
@@ -108,6 +112,17 @@ pub async fn why(store: &dyn Store, config: &Config, now: Timestamp, asked: &str
     Ok(answer)
 }
 
+/// Why there is nothing to say about a message.
+async fn no_message(store: &dyn Store, id: MessageId) -> Result<WhyError, StoreError> {
+    Ok(WhyError::Unknown(if store.is_folded(id).await? {
+        format!(
+            "message {id} is over: its campaign ended long ago, and its details were folded into counts (`retention`)"
+        )
+    } else {
+        format!("there is no message {id}")
+    }))
+}
+
 /// `m123`, or the bare number.
 fn message_id(asked: &str) -> Option<MessageId> {
     asked.strip_prefix('m').unwrap_or(asked).parse().ok().map(MessageId)
@@ -120,6 +135,7 @@ async fn address(store: &dyn Store, picture: &Picture<'_>, asked: &str, answer: 
     for row in store.messages_to(&key).await? {
         answer.messages.push(message::why(store, picture, row).await?);
     }
+    answer.folded = store.folded(None).await?.iter().map(|row| row.n).sum();
     Ok(())
 }
 
@@ -173,6 +189,12 @@ impl Why {
         }
         if self.kind == Kind::Address && self.messages.is_empty() {
             out.push_str(&format!("No campaign has a message to {}.\n", self.asked));
+        }
+        if self.folded > 0 {
+            let n = number(self.folded);
+            out.push_str(&format!(
+                "Of {n} older messages only counts are left (`retention`); some may have been to it.\n"
+            ));
         }
         let mut parts: Vec<String> = self.messages.iter().map(|m| m.render(config)).collect();
         parts.extend(self.campaign.iter().map(|c| c.render(config)));

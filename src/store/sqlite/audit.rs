@@ -1,4 +1,4 @@
-//! Owns the recount (what the attempts themselves say, beside what the ledger says) and the inspection of the whole store.
+//! Owns the recount: what the attempts themselves say, beside what the ledger says.
 //!
 //! Invariant: a recount never reads `spent` to compute anything; it only puts it beside.
 
@@ -13,10 +13,13 @@ use crate::core::names::{BucketName, LaneKey, RelayName};
 use crate::store::{RecountRow, Release};
 
 /// Each source gives relay, bucket, day, warm-up day and a number. What is refunded is an attempt that counts nothing.
-const SOURCES: [&str; 3] = [
+const SOURCES: [&str; 6] = [
     "SELECT relay, bucket, day, warmup_day, sum(counted) FROM attempt WHERE day >= ?1 GROUP BY relay, bucket, day, warmup_day",
     "SELECT relay, bucket, day, warmup_day, count(*) FROM claimed WHERE day >= ?1 GROUP BY relay, bucket, day, warmup_day",
     "SELECT relay, bucket, day, warmup_day, count(*) FROM lost WHERE day >= ?1 GROUP BY relay, bucket, day, warmup_day",
+    "SELECT relay, bucket, day, warmup_day, counted FROM folded_attempt WHERE day >= ?1",
+    "SELECT relay, bucket, day, warmup_day, lost FROM folded_attempt WHERE day >= ?1",
+    "SELECT relay, bucket, day, warmup_day, attempts FROM folded_attempt WHERE day >= ?1",
 ];
 
 pub(super) fn recount(db: &mut Db, since: Date) -> Result<Vec<RecountRow>> {
@@ -33,6 +36,7 @@ pub(super) fn recount(db: &mut Db, since: Date) -> Result<Vec<RecountRow>> {
                 counted: 0,
                 in_the_air: 0,
                 lost: 0,
+                folded: 0,
                 spent: None,
                 quota_peak: None,
             };
@@ -63,9 +67,10 @@ pub(super) fn recount(db: &mut Db, since: Date) -> Result<Vec<RecountRow>> {
             row.warmup_days.sort_unstable();
         }
         match source {
-            0 => row.counted += n,
+            0 | 3 => row.counted += n,
             1 => row.in_the_air += n,
-            _ => row.lost += n,
+            2 | 4 => row.lost += n,
+            _ => row.folded += n,
         }
     }
     for (key, spent, peak) in ledgers {
@@ -98,60 +103,4 @@ pub(super) fn releases(db: &mut Db, relay: &RelayName, bucket: Option<&BucketNam
         found.push(Release { at: row.get(0)?, class: codec::class(row.get(1)?)? });
     }
     Ok(found)
-}
-
-/// Where every message is, by the tables: message, campaign, bucket, place (codes of codec.rs).
-const WHEREABOUTS: &str = "
-    SELECT message, campaign, bucket, 1 - tier AS place FROM ready
-    UNION ALL SELECT message, campaign, bucket, 2 FROM later
-    UNION ALL SELECT message, campaign, bucket, 3 FROM claimed
-    UNION ALL SELECT message, campaign, bucket, 4 FROM parked
-    UNION ALL SELECT f.message, m.campaign, m.bucket, 10 + f.state FROM final f JOIN message m ON m.id = f.message";
-
-/// Problems named at most, of each kind.
-const PROBLEMS_MAX: u32 = 20;
-
-pub(super) fn inspect(db: &mut Db) -> Result<Vec<String>> {
-    let conn = &db.conn;
-    let mut problems = Vec::new();
-    let mut statement = conn.prepare(&format!("PRAGMA quick_check({PROBLEMS_MAX})"))?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let said: String = row.get(0)?;
-        if said != "ok" {
-            problems.push(format!("the file is damaged: {said}"));
-        }
-    }
-    let mut look = |sql: String, say: fn([i64; 4]) -> String| -> Result<()> {
-        let mut statement = conn.prepare(&sql)?;
-        let mut rows = statement.query([PROBLEMS_MAX])?;
-        while let Some(row) = rows.next()? {
-            problems.push(say([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]));
-        }
-        Ok(())
-    };
-    look(
-        format!("SELECT message, count(*), 0, 0 FROM ({WHEREABOUTS}) GROUP BY message HAVING count(*) > 1 LIMIT ?1"),
-        |[message, places, ..]| format!("message m{message} is in {places} places"),
-    )?;
-    look(
-        format!(
-            "SELECT id, campaign, 0, 0 FROM message WHERE id NOT IN (SELECT message FROM ({WHEREABOUTS})) LIMIT ?1"
-        ),
-        |[message, campaign, ..]| format!("message m{message} of campaign number {campaign} is nowhere"),
-    )?;
-    let counted =
-        format!("SELECT campaign, bucket, place, count(*) AS n FROM ({WHEREABOUTS}) GROUP BY campaign, bucket, place");
-    let counters = "SELECT campaign, bucket, place, n FROM counter WHERE n <> 0";
-    look(format!("SELECT * FROM ({counted} EXCEPT {counters}) LIMIT ?1"), |[campaign, bucket, place, n]| {
-        format!(
-            "campaign number {campaign}, bucket number {bucket}: the counter of place {place} is wrong, {n} are there"
-        )
-    })?;
-    look(format!("SELECT * FROM ({counters} EXCEPT {counted}) LIMIT ?1"), |[campaign, bucket, place, n]| {
-        format!(
-            "campaign number {campaign}, bucket number {bucket}: the counter of place {place} says {n} and is wrong"
-        )
-    })?;
-    Ok(problems)
 }

@@ -12,7 +12,7 @@ use super::names::Names;
 use crate::core::campaign::{CampaignId, CampaignState, MessageId, MessageState};
 use crate::core::names::{BucketName, CampaignName, LaneKey, RelayName};
 use crate::core::reply::{Answer, Reply};
-use crate::store::{Attempt, AttemptRow, MessageRow};
+use crate::store::{Attempt, AttemptRow, MessageFilter, MessageRow};
 
 /// The state of message `m`, by where it is. The codes are those of codec.rs.
 const STATE: &str = "CASE WHEN f.message IS NOT NULL THEN f.state WHEN a.message IS NOT NULL THEN 2
@@ -99,6 +99,42 @@ pub(super) fn messages_of(
     };
     let tail = format!("WHERE m.campaign = ?1 AND m.id > ?2 {among} ORDER BY m.id LIMIT ?3");
     read(db, &tail, &[&id.0, &after, &limit])
+}
+
+/// A page of what `filter` means. The tables that hold few rows say where to look, so that a million final messages are not
+/// walked through to find the parked ones.
+pub(super) fn messages_like(
+    db: &mut Db,
+    filter: &MessageFilter,
+    after: Option<MessageId>,
+    limit: u32,
+) -> Result<Vec<MessageRow>> {
+    let relay = match &filter.relay {
+        None => None,
+        Some(relay) => match db.names.find(&db.conn, relay.as_str())? {
+            None => return Ok(Vec::new()),
+            some => some,
+        },
+    };
+    let of_campaign = if filter.campaign.is_some() { "m.campaign = ?2" } else { "?2 IS NULL" };
+    let mut tail =
+        format!("WHERE m.id > ?1 AND {of_campaign} AND (?3 IS NULL OR coalesce(f.relay, a.relay, t.relay) = ?3)");
+    let codes: Vec<String> = filter.states.iter().map(|s| codec::state_code(*s).to_string()).collect();
+    if !codes.is_empty() {
+        tail.push_str(&format!(" AND {STATE} IN ({})", codes.join(", ")));
+    }
+    if filter.states == [MessageState::Parked] {
+        tail.push_str(" AND m.id IN (SELECT message FROM parked)");
+    }
+    if filter.uncertain {
+        tail.push_str(
+            " AND f.message IS NULL AND m.id IN (SELECT message FROM parked UNION SELECT message FROM tried WHERE uncertain > 0
+                UNION SELECT message FROM claimed WHERE uncertain > 0)",
+        );
+    }
+    tail.push_str(" ORDER BY m.id LIMIT ?4");
+    let (campaign, after) = (filter.campaign.map(|id| id.0), after.map_or(0, |m| m.0));
+    read(db, &tail, &[&after, &campaign, &relay, &limit])
 }
 
 /// What leaves before a message: its own line exactly, other campaigns by their counters.

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::Limits;
 use super::codec::Result;
+use super::{Limits, space};
 use crate::store::StoreError;
 
 /// Marks the file as ours (`file(1)` and SQLite show it): "Hkgn".
 const APPLICATION_ID: i64 = 0x486b_676e;
 
 /// Migration n brings a store from version n to n + 1.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("version_2.sql")];
 
 /// How long a writer waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
@@ -124,6 +124,8 @@ fn migrate(conn: &mut Connection) -> Result<()> {
     if version(conn)? == MIGRATIONS.len() {
         return Ok(());
     }
+    // Only an empty file takes it, and only outside a transaction.
+    space::prepare(conn)?;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have done it while this one waited for the lock.
     let from = version(&tx)?;

@@ -3,7 +3,7 @@
 //! Invariant: an order on something final is refused, never half done; a pause is one row per scope and cause.
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::codec::{self, Place, RETRY_TIER, Result, micros};
 use super::counters::Counters;
@@ -11,7 +11,7 @@ use super::engine::Db;
 use super::{intake, sweep};
 use crate::core::campaign::{CampaignState, MessageId, MessageState};
 use crate::core::names::{CampaignName, RelayName};
-use crate::store::{EventRow, Pause, PauseCause, Scope, StoreError};
+use crate::store::{EventRow, Fate, Pause, PauseCause, Scope, Settled, StoreError};
 
 /// Events kept.
 const EVENTS_MAX: i64 = 10_000;
@@ -111,31 +111,46 @@ pub(super) fn recent_pauses(conn: &Connection, relay: &RelayName, now: Timestamp
     Ok(found)
 }
 
-pub(super) fn settle_parked(db: &mut Db, id: MessageId, accepted: bool, now: Timestamp) -> Result<()> {
-    let conn = &db.conn;
-    let mut statement =
-        conn.prepare_cached("DELETE FROM parked WHERE message = ?1 RETURNING campaign, bucket, rank")?;
-    let mut rows = statement.query([id.0])?;
-    let Some(row) = rows.next()? else {
-        return Err(StoreError::Refused(format!("message {id} is not parked; `why {id}` shows where it is")));
-    };
-    let (campaign, bucket, rank): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    drop(rows);
+pub(super) fn settle_parked(db: &mut Db, ids: &[MessageId], fate: Fate, now: Timestamp) -> Result<Settled> {
     let mut counters = Counters::default();
+    let mut settled = Settled::default();
+    for id in ids {
+        if settle_one(&db.conn, id.0, fate, micros(now), &mut counters)? {
+            settled.done += 1;
+        } else {
+            settled.stale += 1;
+        }
+    }
+    counters.flush(&db.conn)?;
+    Ok(settled)
+}
+
+/// False when it is not parked.
+fn settle_one(conn: &Connection, id: i64, fate: Fate, now: i64, counters: &mut Counters) -> Result<bool> {
+    let parked = conn
+        .prepare_cached("DELETE FROM parked WHERE message = ?1 RETURNING campaign, bucket, rank")?
+        .query_row([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
+        .optional()?;
+    let Some((campaign, bucket, rank)) = parked else { return Ok(false) };
     counters.leave(campaign, bucket, Place::Parked);
-    let cancelled = intake::standing(conn, campaign)?.is_some_and(|c| c.state == CampaignState::Cancelled);
-    let place = if accepted {
-        sweep::end(conn, id.0, MessageState::Accepted, micros(now), "settled by the operator")?;
-        Place::Final(MessageState::Accepted)
-    } else if cancelled {
-        sweep::end(conn, id.0, MessageState::Cancelled, micros(now), "its campaign was cancelled")?;
-        Place::Final(MessageState::Cancelled)
-    } else {
-        intake::stand_in_line(conn, campaign, bucket, RETRY_TIER, rank, id.0)?;
-        Place::Retry
+    let end = |state, because| {
+        sweep::end(conn, id, state, now, because)?;
+        Ok::<_, StoreError>(Place::Final(state))
+    };
+    let place = match fate {
+        Fate::Accepted => end(MessageState::Accepted, "settled by the operator")?,
+        Fate::Bounced => end(MessageState::Bounced, "settled by the operator")?,
+        Fate::Retry => {
+            if intake::standing(conn, campaign)?.is_some_and(|c| c.state == CampaignState::Cancelled) {
+                end(MessageState::Cancelled, "its campaign was cancelled")?
+            } else {
+                intake::stand_in_line(conn, campaign, bucket, RETRY_TIER, rank, id)?;
+                Place::Retry
+            }
+        }
     };
     counters.enter(campaign, bucket, place);
-    counters.flush(conn)
+    Ok(true)
 }
 
 pub(super) fn record_event(db: &mut Db, event: &EventRow) -> Result<()> {

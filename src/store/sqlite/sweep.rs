@@ -162,6 +162,7 @@ pub(super) fn sweep(db: &mut Db, now: Timestamp, limit: u32) -> Result<Swept> {
         }
     }
     swept.finished = finish_campaigns(&db.conn, micros(now))?;
+    note_ends(&db.conn, micros(now))?;
     forget(&db.conn, now)?;
     Ok(swept)
 }
@@ -169,7 +170,7 @@ pub(super) fn sweep(db: &mut Db, now: Timestamp, limit: u32) -> Result<Swept> {
 /// A campaign whose messages are all in a final state is finished. One that is loading is not: more may come.
 fn finish_campaigns(conn: &Connection, now: i64) -> Result<Vec<CampaignName>> {
     let mut statement = conn.prepare_cached(
-        "UPDATE campaign SET state = ?1, because = NULL, changed = ?2
+        "UPDATE campaign SET state = ?1, because = NULL, changed = ?2, ended = ?2
          WHERE state IN (?3, ?4) AND NOT EXISTS
             (SELECT 1 FROM counter n WHERE n.campaign = campaign.id AND n.place <= ?5 AND n.n > 0)
          RETURNING name",
@@ -187,6 +188,16 @@ fn finish_campaigns(conn: &Connection, now: i64) -> Result<Vec<CampaignName>> {
         finished.push(CampaignName::new(&name).map_err(|_| codec::damaged("the campaign name", &name))?);
     }
     Ok(finished)
+}
+
+/// A cancelled campaign has ended once its last message is in a final state: what was in the air had to settle first.
+fn note_ends(conn: &Connection, now: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE campaign SET ended = ?1 WHERE state = ?2 AND ended IS NULL AND NOT EXISTS
+            (SELECT 1 FROM counter n WHERE n.campaign = campaign.id AND n.place <= ?3 AND n.n > 0)",
+    )?
+    .execute(params![now, codec::campaign_state_code(CampaignState::Cancelled), LAST_OPEN_PLACE])?;
+    Ok(())
 }
 
 /// Cells older than any limit looks back, and pauses that have ended and are older than a week (the third block within 7 days

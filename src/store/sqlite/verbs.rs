@@ -11,14 +11,18 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::codec::Result;
-use super::{SqliteStore, audit, backup, claim, intake, lease, messages, orders, reports, settle, suppression, sweep};
+use super::{
+    SqliteStore, audit, backup, claim, fold, inspect, intake, lease, messages, orders, reports, settle, space,
+    suppression, sweep,
+};
 use crate::core::campaign::{CampaignId, CampaignState, MessageId, MessageState, RevisionId};
 use crate::core::lane::{Ledger, Verdict};
 use crate::core::names::{BucketName, CampaignName, PoolName, RelayName};
 use crate::store::{
-    AttemptRow, CampaignRow, ClaimOrder, Claimed, Enqueued, EventRow, Fed, Lease, MessageRow, NewCampaign, NewMessage,
-    Outlook, OwnerRow, Pause, PauseCause, PlanRevision, RecountRow, Recovered, RelayMemory, Release, Revision, Scope,
-    Settled, Settlement, Store, StoreError, Suppression, Swept, TallyRow,
+    AttemptRow, CampaignRow, ClaimOrder, Claimed, Enqueued, EventRow, Fate, Fed, FoldOrder, Folded, FoldedRow, Lease,
+    MessageFilter, MessageRow, NewCampaign, NewMessage, Outlook, OwnerRow, Pause, PauseCause, PlanRevision, RecountRow,
+    Recovered, RelayMemory, Release, Revision, Scope, Settled, Settlement, Space, Store, StoreError, Suppression,
+    Swept, TallyRow,
 };
 
 /// Messages looked at in one transaction of a prune: about 20 ms of work.
@@ -100,8 +104,8 @@ impl Store for SqliteStore {
         self.write(move |db| orders::resume(db, &scope, cause)).await
     }
 
-    async fn settle_parked(&self, id: MessageId, accepted: bool, now: Timestamp) -> Result<()> {
-        self.write(move |db| orders::settle_parked(db, id, accepted, now)).await
+    async fn settle_parked(&self, ids: Vec<MessageId>, fate: Fate, now: Timestamp) -> Result<Settled> {
+        self.write(move |db| orders::settle_parked(db, &ids, fate, now)).await
     }
 
     async fn backup(&self, to: &Path) -> Result<()> {
@@ -240,6 +244,15 @@ impl Store for SqliteStore {
         self.report(move |db| messages::messages_of(db, id, &states, after, limit)).await
     }
 
+    async fn messages_like(
+        &self,
+        filter: MessageFilter,
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<MessageRow>> {
+        self.report(move |db| messages::messages_like(db, &filter, after, limit)).await
+    }
+
     async fn place_in_line(&self, id: MessageId) -> Result<Option<u64>> {
         self.report(move |db| messages::place_in_line(db, id)).await
     }
@@ -262,10 +275,6 @@ impl Store for SqliteStore {
         self.report(move |db| audit::releases(db, &relay, bucket.as_ref(), day)).await
     }
 
-    async fn inspect(&self) -> Result<Vec<String>> {
-        self.report(audit::inspect).await
-    }
-
     async fn events(&self, limit: u32) -> Result<Vec<EventRow>> {
         self.report(move |db| reports::events(db, limit)).await
     }
@@ -277,5 +286,52 @@ impl Store for SqliteStore {
 
     async fn pools_in_use(&self) -> Result<Vec<PoolName>> {
         self.report(reports::pools_in_use).await
+    }
+
+    async fn fold(&self, order: FoldOrder) -> Result<Folded> {
+        let before = order.before;
+        // Looked for by a reader: mostly there is nothing to fold, and then no writer waits.
+        let Some(campaign) = self.report(move |db| fold::next_campaign(db, before)).await? else {
+            return Ok(Folded::default());
+        };
+        self.write(move |db| fold::fold(db, campaign, &order)).await
+    }
+
+    async fn foldable(&self, before: Timestamp) -> Result<Vec<(CampaignName, u64)>> {
+        self.report(move |db| fold::foldable(db, before)).await
+    }
+
+    async fn folded(&self, campaign: Option<CampaignId>) -> Result<Vec<FoldedRow>> {
+        self.report(move |db| fold::folded(db, campaign)).await
+    }
+
+    async fn is_folded(&self, id: MessageId) -> Result<bool> {
+        self.report(move |db| fold::is_folded(db, id)).await
+    }
+
+    async fn space(&self) -> Result<Space> {
+        self.report(space::space).await
+    }
+
+    async fn shrink(&self, pages: u32) -> Result<Space> {
+        self.write(move |db| space::shrink(db, pages)).await
+    }
+
+    async fn compact(&self) -> Result<Space> {
+        let Some(path) = self.path.clone() else { return self.space().await };
+        let compacted = tokio::task::spawn_blocking(move || space::compact(&path)).await;
+        compacted.map_err(|error| StoreError::Unavailable(format!("the file could not be written anew: {error}")))?
+    }
+
+    async fn inspect(&self) -> Result<Vec<String>> {
+        self.report(inspect::inspect).await
+    }
+
+    async fn quick_check(&self) -> Result<Vec<String>> {
+        let mut problems = Vec::new();
+        for table in self.report(inspect::tables).await? {
+            problems.extend(self.report(move |db| inspect::quick_check(db, &table)).await?);
+        }
+        Ok(problems)
     }
 }

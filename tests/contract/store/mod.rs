@@ -4,6 +4,7 @@
 
 mod claiming;
 mod filing;
+mod folding;
 mod leasing;
 mod loading;
 mod ordering;

@@ -241,6 +241,7 @@ stories! {
             counted: 2,
             in_the_air: 1,
             lost: 0,
+            folded: 0,
             spent: Some(3),
             quota_peak: Some(1_000),
         }]);

@@ -144,14 +144,15 @@ stories! {
         assert_eq!((parked.state, parked.attempts), (MessageState::Parked, 2));
         assert_eq!(world.store.sweep(at(1_000), 10).await.unwrap().finished, []);
         world.check().await;
-        world.store.settle_parked(claim.r.message, false, at(1_000)).await.unwrap();
+        world.store.settle_parked(vec![claim.r.message], Fate::Retry, at(1_000)).await.unwrap();
         let third = world.claim(&lease, campaign, 1).await.remove(0);
         assert_eq!((third.attempts, third.was_uncertain), (2, true));
         world.settle(&lease, &third, Disposition::Parked).await;
-        world.store.settle_parked(claim.r.message, true, at(1_001)).await.unwrap();
+        world.store.settle_parked(vec![claim.r.message], Fate::Accepted, at(1_001)).await.unwrap();
         assert_eq!(world.message(claim.r.message).await.state, MessageState::Accepted);
-        let refused = world.store.settle_parked(claim.r.message, true, at(1_002)).await;
-        assert!(matches!(refused, Err(StoreError::Refused(_))));
+        let again = world.store.settle_parked(vec![claim.r.message], Fate::Bounced, at(1_002)).await.unwrap();
+        assert_eq!(again, Settled { done: 0, stale: 1 }, "a final state is never left");
+        assert_eq!(world.message(claim.r.message).await.state, MessageState::Accepted);
         world.check().await;
     }
 

@@ -41,7 +41,7 @@ impl Walk {
         self.now += i64::try_from(self.dice.below(40)).unwrap();
         let now = at(self.now);
         let store = &self.world.store;
-        match self.dice.below(20) {
+        match self.dice.below(21) {
             0..=6 => self.claim().await,
             7..=12 => self.settle().await,
             13 => drop(store.feed(now, 5).await.unwrap()),
@@ -55,6 +55,7 @@ impl Walk {
                 let entry = Suppression { key, reason, sender: None, note: String::new(), since: now };
                 store.suppress(vec![entry], now).await.unwrap();
             }
+            19 => drop(store.fold(fold_order(now, 3)).await.unwrap()),
             _ => self.crash().await,
         }
     }
@@ -142,8 +143,10 @@ impl Walk {
         let id = self.world.row("spring").await.id;
         let parked = self.world.store.messages_of(id, &[MessageState::Parked], None, 1).await.unwrap();
         if let Some(message) = parked.first() {
-            let accepted = self.dice.below(2) == 0;
-            self.world.store.settle_parked(message.id, accepted, at(self.now)).await.unwrap();
+            let fate =
+                [Fate::Accepted, Fate::Retry, Fate::Retry, Fate::Bounced][usize::try_from(self.dice.below(4)).unwrap()];
+            let settled = self.world.store.settle_parked(vec![message.id], fate, at(self.now)).await.unwrap();
+            assert_eq!(settled, Settled { done: 1, stale: 0 });
         }
     }
 

@@ -238,6 +238,11 @@ pub(crate) fn settlement(claim: &Claim, disposition: Disposition) -> Settlement 
     Settlement { claim: claim.r.clone(), attempt: tried, disposition, refund, at: at(12) }
 }
 
+/// Folds what ended at `before` or earlier, so many rows at most, by days of Tokyo.
+pub(crate) fn fold_order(before: Timestamp, limit: u32) -> FoldOrder {
+    FoldOrder { before, limit, zone: jiff::tz::TimeZone::get("Asia/Tokyo").unwrap() }
+}
+
 pub(crate) fn ids(claims: &[Claim]) -> Vec<MessageId> {
     claims.iter().map(|c| c.r.message).collect()
 }
