@@ -1,7 +1,9 @@
-//! Owns `plan show` and `plan check`: what a plan means, day by day, and what is wrong with it.
+//! Owns `plan show`, `plan check` and `plan curves`: what a plan means, day by day, what is wrong with it, and what it can name.
 //!
 //! Invariants: a plan is judged with the shipped destination groups, or those of the configuration when there is one;
 //! every problem is shown at once; nothing is written anywhere.
+
+mod curves;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -54,12 +56,15 @@ enum What {
         #[arg(long)]
         strict: bool,
     },
+    /// List the published curves that a plan can name as `curve: { preset: NAME }`
+    Curves,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     match args.what {
         What::Show { plan, days, yaml } => show(&plan, days, yaml, context),
         What::Check { plan, strict } => check(&plan, strict, context),
+        What::Curves => curves::list(context),
     }
 }
 

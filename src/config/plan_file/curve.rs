@@ -71,12 +71,12 @@ fn published(fields: &Fields<'_>, span: Span) -> Option<WrittenCurve> {
     let Some(found) = preset(name) else {
         let help = match did_you_mean(name, preset_names()) {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("published curves: {}", preset_names().collect::<Vec<_>>().join(", ")),
+            None => "`hikagen plan curves` lists them".to_owned(),
         };
         fields.problems().at_with(node.span, format!("no published curve is named {}", node.shown()), help);
         return None;
     };
-    let shape = CurveShape::Listed { values: found.values(), preset: Some(name.to_owned()) };
+    let shape = CurveShape::Listed { values: found.values.clone(), preset: Some(name.to_owned()) };
     let curve = Curve { shape, scale: scale?, then: Then::Last, up_to: up_to?.map(std::num::NonZero::get) };
     Some(WrittenCurve { curve, span, days: Vec::new() })
 }
