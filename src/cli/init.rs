@@ -1,11 +1,11 @@
-//! Owns `init`: the commented files of `examples/`, to start from.
+//! Owns `init`: the commented files of `examples/` and the schemas that they name for editors, to start from.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Context, Exit, Failure, Outcome};
+use super::{Context, Exit, Failure, Outcome, schema};
 
 /// What is written: name and text.
 const FILES: [(&str, &str); 6] = [
@@ -42,7 +42,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         let file = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| failed(&path, error))?;
     }
-    let names: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
+    let schemas = schema::write_all(&dir.join(schema::FOLDER))?;
+    let schemas = schemas.into_iter().map(|name| format!("{}/{name}", schema::FOLDER));
+    let names: Vec<String> = FILES.iter().map(|(name, _)| (*name).to_owned()).chain(schemas).collect();
     let text = format!(
         "wrote {} to {}\nnext: put your relay into hikagen.yaml, then `hikagen check` and `hikagen submit campaign.yaml`",
         names.join(", "),

@@ -7,14 +7,18 @@
 mod audit;
 mod campaign;
 mod check;
+mod completions;
 mod context;
 mod demo;
 mod init;
 mod lane;
+mod man;
 mod message;
 mod pause;
+mod picture;
 mod plan;
 mod run;
+mod schema;
 mod simulate;
 mod status;
 mod store;
@@ -86,6 +90,12 @@ enum Command {
     Simulate(simulate::Args),
     /// Look after the store
     Store(store::Args),
+    /// Print the JSON Schema of a kind of file, by which editors complete and check it
+    Schema(schema::Args),
+    /// Print the script by which a shell completes this command line
+    Completions(completions::Args),
+    /// Print the manual page, or write the pages of all commands
+    Man(man::Args),
 }
 
 fn dispatch(command: Command, context: &Context) -> Outcome {
@@ -107,6 +117,9 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Demo(args) => demo::run(args, context),
         Command::Simulate(args) => simulate::run(args, context),
         Command::Store(args) => store::run(args, context),
+        Command::Schema(args) => schema::run(args, context),
+        Command::Completions(args) => completions::run(args, context),
+        Command::Man(args) => man::run(args, context),
     }
 }
 

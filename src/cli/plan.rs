@@ -1,16 +1,18 @@
-//! Owns `plan show` and `plan check`: what a plan means, day by day, and what is wrong with it.
+//! Owns `plan show`, `plan check` and `plan curves`: what a plan means, day by day, what is wrong with it, and what it can name.
 //!
 //! Invariants: a plan is judged with the shipped destination groups, or those of the configuration when there is one;
 //! every problem is shown at once; nothing is written anywhere.
 
-use std::path::Path;
+mod curves;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::{Context, Exit, Outcome};
+use super::{Context, Exit, Outcome, picture};
 use crate::config::groups_file::Destinations;
 use crate::config::plan_file::{read_plan_file, show_avoid, show_plan, show_window, timezone_differs};
 use crate::config::problem::{Problem, Read, Severity, SourceFile, did_you_mean, render, tally};
@@ -18,6 +20,7 @@ use crate::config::shipped::{shipped_plan, shipped_plan_names};
 use crate::core::names::BucketName;
 use crate::core::plan::{Groups, LanePlan, Plan, Source, Sourced};
 use crate::core::units::{grouped, show_span};
+use crate::report::chart::{Line, PlanChart};
 
 /// Most days in a table that nobody asked for longer.
 const DAYS: u32 = 45;
@@ -44,6 +47,10 @@ enum What {
         /// Print the plan as a plan file with every value in force written out, one entry per bucket
         #[arg(long, conflicts_with = "days")]
         yaml: bool,
+        /// Draw a chart instead, a line per curve: as SVG to standard output, or to FILE
+        #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-",
+              conflicts_with = "yaml")]
+        svg: Option<PathBuf>,
     },
     /// Report every problem and lint of a plan
     Check {
@@ -54,12 +61,15 @@ enum What {
         #[arg(long)]
         strict: bool,
     },
+    /// List the published curves that a plan can name as `curve: { preset: NAME }`
+    Curves,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     match args.what {
-        What::Show { plan, days, yaml } => show(&plan, days, yaml, context),
+        What::Show { plan, days, yaml, svg } => show(&plan, days, yaml, svg.as_deref(), context),
         What::Check { plan, strict } => check(&plan, strict, context),
+        What::Curves => curves::list(context),
     }
 }
 
@@ -129,7 +139,7 @@ fn check(plan: &str, strict: bool, context: &Context) -> Outcome {
     Ok(if ok { Exit::Done } else { Exit::Refused })
 }
 
-fn show(plan: &str, days: Option<u32>, yaml: bool, context: &Context) -> Outcome {
+fn show(plan: &str, days: Option<u32>, yaml: bool, svg: Option<&Path>, context: &Context) -> Outcome {
     let (groups, _) = surroundings(context);
     let (file, Read { value, problems }) = read(plan, &groups);
     let Some(meant) = value else {
@@ -146,6 +156,9 @@ fn show(plan: &str, days: Option<u32>, yaml: bool, context: &Context) -> Outcome
     }
     let settled = meant.lanes.values().map(|lane| lane.curve.value.settles()).max().unwrap_or(1);
     let days = days.unwrap_or_else(|| settled.clamp(7, DAYS));
+    if let Some(to) = svg {
+        return picture::hand_out(&drawn(&meant, &file.name, days, &groups), to, context);
+    }
     let mut text = page(&meant, &file.name, days, &groups);
     if settled > days {
         text += &format!(
@@ -283,12 +296,34 @@ impl Column<'_> {
     }
 }
 
-/// All that `show` prints about a plan that reads.
-fn page(plan: &Plan, file: &str, days: u32, groups: &Groups) -> String {
-    let columns: Vec<Column<'_>> = alike(plan, |lane| (1..=days).map(|day| lane.curve.value.quota(day)).collect())
+/// The different curves of a plan.
+fn columns(plan: &Plan, days: u32) -> Vec<Column<'_>> {
+    alike(plan, |lane| (1..=days).map(|day| lane.curve.value.quota(day)).collect())
         .into_iter()
         .map(|(quotas, buckets)| Column { name: heading(plan, &buckets), quotas, buckets })
-        .collect();
+        .collect()
+}
+
+/// The plan as a chart.
+fn drawn(plan: &Plan, file: &str, days: u32, groups: &Groups) -> String {
+    let zone = plan.timezone.iana_name().unwrap_or("UTC");
+    let line = |column: Column<'_>| Line {
+        followers: list(&column.buckets, groups),
+        name: column.name,
+        volumes: column.quotas,
+    };
+    let chart = PlanChart {
+        plan: plan.name.to_string(),
+        about: format!("{file}: {zone}, a plan day starts at {}", plan.day_starts.strftime("%H:%M")),
+        curves: columns(plan, days).into_iter().map(line).collect(),
+        total: (1..=days).map(|day| total(plan, day)).collect(),
+    };
+    chart.draw()
+}
+
+/// All that `show` prints about a plan that reads.
+fn page(plan: &Plan, file: &str, days: u32, groups: &Groups) -> String {
+    let columns = columns(plan, days);
     let zone = plan.timezone.iana_name().unwrap_or("UTC");
     let mut out =
         format!("Plan {} ({file}): {zone}, a plan day starts at {}\n", plan.name, plan.day_starts.strftime("%H:%M"));

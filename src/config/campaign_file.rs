@@ -15,6 +15,7 @@ pub use times::{Instants, Times, When};
 
 use super::config_file::headers;
 use super::fields::Fields;
+use super::keys::campaign::{CAMPAIGN, UNSUBSCRIBE};
 use super::problem::{Problem, Problems, Read, SourceFile, Span, did_you_mean, quoted};
 use super::tree::{self, Node};
 use crate::compose::Unsubscribe;
@@ -73,24 +74,6 @@ impl CampaignFile {
     }
 }
 
-const KEYS: [&str; 15] = [
-    "campaign",
-    "from",
-    "reply_to",
-    "subject",
-    "text",
-    "html",
-    "recipients",
-    "pool",
-    "start",
-    "finish_by",
-    "not_after",
-    "priority",
-    "weight",
-    "headers",
-    "unsubscribe",
-];
-
 /// Reads a campaign file. `file` is its path, `timezone` that of the configuration.
 #[must_use]
 pub fn read_campaign(text: &str, file: &str, timezone: &TimeZone) -> Read<CampaignFile> {
@@ -107,7 +90,7 @@ pub fn read_campaign_file(file: &Arc<SourceFile>, timezone: &TimeZone) -> Read<C
 
 fn campaign(problems: &Problems, root: &Node, timezone: &TimeZone) -> Option<CampaignFile> {
     let fields = Fields::of(problems, root, root.span, "a campaign: campaign, from, subject, recipients, pool")?;
-    fields.known(&KEYS);
+    fields.known(&CAMPAIGN);
     let folder = Path::new(&problems.file().name).parent().unwrap_or(Path::new(""));
     let name = fields.required("campaign", "a name such as spring-2026").and(fields.parsed("campaign", "a name"));
     let from = fields.required("from", "\"Name <address>\"").and(fields.read("from", mailbox));
@@ -233,7 +216,7 @@ fn weight(fields: &Fields<'_>) -> Option<NonZeroU32> {
 
 fn unsubscribe(fields: &Fields<'_>) -> Option<Unsubscribe> {
     let map = fields.map("unsubscribe", "url, mailto, one_click")?;
-    map.known(&["url", "mailto", "one_click"]);
+    map.known(&UNSUBSCRIBE);
     let problems = map.problems();
     let url = map.read("url", link);
     let mailto = map.read("mailto", |problems, node| {

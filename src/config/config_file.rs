@@ -18,6 +18,7 @@ use secrecy::ExposeSecret as _;
 
 use super::fields::Fields;
 use super::groups_file::{Destinations, read_destinations};
+use super::keys::configuration::{CONFIGURATION, WORKER};
 use super::plan_file::{self, read_plan_file, timezone_differs};
 use super::problem::{Problem, Problems, Read, Severity, SourceFile, Span, did_you_mean, quoted};
 use super::secret::{Keepers, struck_out};
@@ -90,13 +91,10 @@ struct Reader<'a> {
     path: &'a Path,
 }
 
-const KEYS: [&str; 10] =
-    ["store", "timezone", "groups", "relays", "pools", "retry", "retention", "on_event", "worker", "signing_key"];
-
 impl Reader<'_> {
     fn config(&mut self, problems: &Problems, root: &Node) -> Option<Config> {
         let fields = Fields::of(problems, root, root.span, "the configuration")?;
-        fields.known(&KEYS);
+        fields.known(&CONFIGURATION);
         let store = fields.required("store", "the path of the store, such as hikagen.db").and(self.store(&fields));
         let timezone =
             fields.required("timezone", "a time zone such as Asia/Tokyo").and_then(|_| plan_file::timezone(&fields));
@@ -292,7 +290,7 @@ fn worker(fields: &Fields<'_>) -> WorkerSettings {
     let mut settings = WorkerSettings { on_event: fields.read("on_event", pieces::command), ..Default::default() };
     settings.retention = fields.read("retention", pieces::retention).unwrap_or(settings.retention);
     if let Some(map) = fields.map("worker", "drain, disk_floor, log") {
-        map.known(&["drain", "disk_floor", "log"]);
+        map.known(&WORKER);
         settings.drain = map.duration("drain").unwrap_or(settings.drain);
         settings.disk_floor = map.read("disk_floor", pieces::size).unwrap_or(settings.disk_floor);
         let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::keys::Table;
 use super::problem::{Problem, Problems, Span, did_you_mean, quoted};
 use super::tree::{Entry, Kind, Node};
 use crate::core::units::{self, Rate, Share};
@@ -51,8 +52,14 @@ impl<'a> Fields<'a> {
         self.problems
     }
 
-    /// Reports every key that is not in `known`.
-    pub fn known(&self, known: &[&str]) {
+    /// Reports every key that is not in `table`.
+    pub fn known(&self, table: &Table) {
+        self.known_of(&[table]);
+    }
+
+    /// Reports every key that is in none of `tables`.
+    pub fn known_of(&self, tables: &[&Table]) {
+        let known: Vec<&str> = tables.iter().flat_map(|table| table.keys()).map(|key| key.name).collect();
         for entry in self.entries.iter().filter(|e| !known.contains(&e.key.as_str())) {
             self.problems.push_with(|| {
                 let help = match did_you_mean(&entry.key, known.iter().copied()) {

@@ -4,11 +4,13 @@
 //! it); every group has a bucket; a domain stands once in a file; the shipped files have no problems (a test holds them to it).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use regex_lite::Regex;
 
 use super::fields::Fields;
+use super::keys::Table;
+use super::keys::destinations::{DESTINATIONS, GROUP, GROUP_LIMITS, HINTS, MX, NOTE, PUBLISHED};
 use super::problem::{Problem, Problems, Read, SourceFile, Span, quoted};
 use super::replies_file::read_replies;
 use super::tree::{self, Node};
@@ -42,6 +44,10 @@ impl Destinations {
     /// Never: the files are part of the program, and a test reads them.
     #[must_use]
     pub fn shipped() -> Self {
+        SHIPPED.clone()
+    }
+
+    fn read_shipped() -> Self {
         let groups = SourceFile::new("groups.yaml", include_str!("../../plans/groups.yaml"));
         let replies = SourceFile::new("replies.yaml", include_str!("../../plans/replies.yaml"));
         let groups = read_destinations(&groups, Self::bare()).value.expect("the shipped groups have no problems");
@@ -49,13 +55,16 @@ impl Destinations {
     }
 }
 
+/// Read once: they are a page of rules, and a plan is judged with them each time.
+static SHIPPED: LazyLock<Destinations> = LazyLock::new(Destinations::read_shipped);
+
 /// Reads `groups:` and `replies:` of `file`, laid over `base`.
 #[must_use]
 pub fn read_destinations(file: &Arc<SourceFile>, base: Destinations) -> Read<Destinations> {
     let problems = Problems::new(file);
     let read = tree::parse(&problems).and_then(|root| {
         let top = Fields::of(&problems, &root, root.span, "groups and replies")?;
-        top.known(&["groups", "replies"]);
+        top.known(&DESTINATIONS);
         let Destinations { mut groups, mut rules } = base;
         if let Some(fields) = top.map("groups", "destination groups by name") {
             read_groups(fields, &mut groups);
@@ -83,25 +92,6 @@ fn fresh(name: &GroupName) -> Group {
     }
 }
 
-const KEYS: [&str; 16] = [
-    "title",
-    "kind",
-    "bucket",
-    "status",
-    "confidence",
-    "domains",
-    "domains_hosted",
-    "suffixes",
-    "patterns",
-    "dead",
-    "mx",
-    "irregular",
-    "limits",
-    "published",
-    "hints",
-    "notes",
-];
-
 /// Where each domain, suffix and pattern of this file was first written, and for which group.
 type Seen = BTreeMap<String, (GroupName, Span)>;
 
@@ -118,7 +108,7 @@ fn read_groups(fields: Fields<'_>, groups: &mut Groups) {
         let Some(own) = Fields::of(fields.problems(), &entry.value, entry.key_span, "the facts of a group") else {
             continue;
         };
-        own.known(&KEYS);
+        own.known(&GROUP);
         let group = groups.get(&name).cloned().unwrap_or_else(|| fresh(&name));
         groups.add_group(read_group(own, group));
         Domains { fields: own, group: &name, seen: &mut seen }.read(groups);
@@ -154,16 +144,7 @@ fn read_group(fields: Fields<'_>, known: Group) -> Group {
 }
 
 fn read_limits(fields: Fields<'_>, known: Limits) -> Limits {
-    fields.known(&[
-        "rate",
-        "connections",
-        "messages_per_connection",
-        "message_bytes",
-        "header_bytes",
-        "line_bytes",
-        "cooldown",
-        "cooldown_max",
-    ]);
+    fields.known(&GROUP_LIMITS);
     let bytes = |key: &str| fields.count(key).map(std::num::NonZeroU32::get);
     let limits = Limits {
         rate: fields.rate("rate").or(known.rate),
@@ -186,13 +167,13 @@ fn read_limits(fields: Fields<'_>, known: Limits) -> Limits {
 
 /// `published`: figures of the provider itself.
 fn read_published(fields: Fields<'_>) -> Vec<String> {
-    facts(fields, "published", &["what", "is", "source"], |fact| {
+    facts(fields, "published", &PUBLISHED, |fact| {
         Some(format!("{}: {} (published: {})", fact("what")?, fact("is")?, fact("source")?))
     })
 }
 
 fn read_notes(fields: Fields<'_>) -> Vec<String> {
-    facts(fields, "notes", &["note", "source", "confidence"], |fact| {
+    facts(fields, "notes", &NOTE, |fact| {
         Some(format!("{} ({}: {})", fact("note")?, fact("confidence")?, fact("source")?))
     })
 }
@@ -200,13 +181,14 @@ fn read_notes(fields: Fields<'_>) -> Vec<String> {
 fn facts(
     fields: Fields<'_>,
     key: &str,
-    keys: &[&'static str],
+    table: &Table,
     show: impl Fn(&dyn Fn(&str) -> Option<String>) -> Option<String>,
 ) -> Vec<String> {
     let items = fields.list(key, "facts").unwrap_or_default();
     let read = |item: &Node| {
-        let fact = Fields::of(fields.problems(), item, item.span, &keys.join(", "))?;
-        fact.known(keys);
+        let names: Vec<&str> = table.keys().map(|key| key.name).collect();
+        let fact = Fields::of(fields.problems(), item, item.span, &names.join(", "))?;
+        fact.known(table);
         show(&|key| {
             fact.required(key, "a text")?;
             fact.text(key).map(str::to_owned)
@@ -218,7 +200,7 @@ fn facts(
 /// `hints`: what a plan may want to follow.
 fn read_hints(fields: Fields<'_>) -> Vec<String> {
     let Some(hints) = fields.map("hints", "hints for plans") else { return Vec::new() };
-    hints.known(&["quiet", "avoid_minutes", "session_at_most"]);
+    hints.known(&HINTS);
     let minutes = hints.list("avoid_minutes", "minutes such as \"00-05\"").map(|items| {
         let texts: Vec<_> = items.iter().filter_map(|n| hints.problems().text(n, "minutes")).collect();
         format!("busy minutes of the hour {} (our suggestion)", texts.join(", "))
@@ -250,7 +232,7 @@ impl Domains<'_> {
         self.each("suffixes", "suffixes such as .ocn.ne.jp", suffix, |s| groups.add_suffix(s, group));
         self.patterns(groups);
         if let Some(mx) = self.fields.map("mx", "suffixes and observed") {
-            mx.known(&["suffixes", "observed"]);
+            mx.known(&MX);
             for key in ["suffixes", "observed"] {
                 for item in mx.list(key, "names of mail hosts").unwrap_or_default() {
                     mx.problems().text(item, "the name of a mail host");

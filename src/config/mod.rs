@@ -10,6 +10,7 @@ pub mod curves;
 pub mod fields;
 pub mod groups_file;
 pub mod in_force;
+pub mod keys;
 pub mod plan_file;
 pub mod problem;
 mod replies_file;

@@ -4,6 +4,7 @@
 //! address, and never a bare policy code (5.7.x); a rule speaks of groups that exist.
 
 use super::fields::Fields;
+use super::keys::destinations::{MEANING, RULE, WHEN};
 use super::problem::{Problems, did_you_mean, quoted};
 use super::tree::{Kind, Node};
 use crate::core::names::GroupName;
@@ -60,7 +61,7 @@ pub(super) fn read_replies(fields: Fields<'_>, groups: &Groups) -> Vec<Rule> {
 }
 
 fn read_rule(id: &str, fields: Fields<'_>, groups: &Groups) -> Option<Vec<Rule>> {
-    fields.known(&["when", "then", "meaning", "source", "confidence"]);
+    fields.known(&RULE);
     let when = fields.required("when", "what the reply looks like").and(fields.map("when", "conditions"));
     let then = fields.required("then", "{ signal: ..., action: ... }").and(fields.map("then", "signal and action"));
     let source = match (fields.text("source"), fields.text("confidence")) {
@@ -69,7 +70,7 @@ fn read_rule(id: &str, fields: Fields<'_>, groups: &Groups) -> Option<Vec<Rule>>
     };
     let meaning = fields.text("meaning").unwrap_or(id);
     let (when, then) = (when?, then?);
-    then.known(&["signal", "action"]);
+    then.known(&MEANING);
     let signal = then
         .required("signal", "recipient, content, volume, reputation, sender-setup or relay")
         .and(then.one_of("signal", &SIGNALS));
@@ -105,7 +106,7 @@ struct Conditions {
 }
 
 fn read_conditions(when: Fields<'_>, groups: &Groups) -> Option<Conditions> {
-    when.known(&["group", "relay", "stage", "code", "enhanced", "text", "fault"]);
+    when.known(&WHEN);
     let shows = ["code", "enhanced", "text", "fault"];
     if shows.iter().all(|key| when.node(key).is_none()) {
         let help = "without one of them the rule would fit every reply";

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::fields::Fields;
+use super::keys::configuration::SECRET;
 use super::problem::{Problems, Span};
 use super::settings::Secret;
 use super::tree::{Kind, Node};
@@ -43,7 +44,7 @@ impl Keepers<'_> {
             return None;
         }
         let place = Fields::of(problems, &entry.value, entry.key_span, "env or file")?;
-        place.known(&["env", "file"]);
+        place.known(&SECRET);
         match (place.node("env"), place.node("file")) {
             (Some(node), None) => self.in_environment(problems, node),
             (None, Some(node)) => self.in_file(problems, node),

@@ -117,7 +117,8 @@ impl Table {
 }
 
 /// Terminal columns: two for East Asian wide characters (the ranges that Japanese text uses).
-fn width(text: &str) -> usize {
+#[must_use]
+pub fn width(text: &str) -> usize {
     text.chars()
         .map(|c| match u32::from(c) {
             0x1100..=0x115F

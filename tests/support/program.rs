@@ -69,7 +69,9 @@ impl Project {
         let project = Self::empty();
         for entry in std::fs::read_dir(repository().join("examples")).unwrap() {
             let from = entry.unwrap().path();
-            std::fs::copy(&from, project.path(from.file_name().unwrap().to_str().unwrap())).unwrap();
+            if from.is_file() {
+                std::fs::copy(&from, project.path(from.file_name().unwrap().to_str().unwrap())).unwrap();
+            }
         }
         project
     }

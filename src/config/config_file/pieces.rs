@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::fields::Fields;
+use crate::config::keys::configuration::RETRY;
 use crate::config::problem::{Problems, quoted};
 use crate::config::settings::RetrySettings;
 use crate::config::tree::{Kind, Node};
@@ -40,7 +41,7 @@ const OWN_HEADERS: [&str; 21] = [
 /// `retry:`, where `base` holds what is not written.
 pub(super) fn retry(fields: &Fields<'_>, base: RetrySettings) -> RetrySettings {
     let Some(map) = fields.map("retry", "after, lifetime, uncertain") else { return base };
-    map.known(&["after", "lifetime", "uncertain"]);
+    map.known(&RETRY);
     let after = map.list("after", "spans such as [15m, 1h]").and_then(|items| {
         let spans: Vec<Duration> = items.iter().filter_map(|item| map.problems().duration(item)).collect();
         if items.is_empty() {

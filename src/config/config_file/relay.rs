@@ -10,6 +10,7 @@ use jiff::civil::Date;
 use super::pieces;
 use crate::compose::TOKEN_LETTERS;
 use crate::config::fields::Fields;
+use crate::config::keys::configuration::{AUTH, LIMITS, RELAY, TIMEOUTS, WARMUP};
 use crate::config::problem::{Problems, Span, quoted};
 use crate::config::secret::Keepers;
 use crate::config::settings::{
@@ -20,27 +21,6 @@ use crate::core::address::Address;
 use crate::core::names::RelayName;
 use crate::core::plan::Plan;
 
-const KEYS: [&str; 18] = [
-    "host",
-    "port",
-    "tls",
-    "ca",
-    "auth",
-    "domain",
-    "hello",
-    "plan",
-    "warmup",
-    "limits",
-    "envelope_from",
-    "headers",
-    "answers",
-    "source_address",
-    "pipelining",
-    "uncertain",
-    "timeouts",
-    "retry",
-];
-
 /// Reads the entry of relay `name`; `plan` with what the configuration calls it. Everything is looked at before a missing
 /// piece ends it.
 pub(super) fn read(
@@ -50,7 +30,7 @@ pub(super) fn read(
     name: Option<RelayName>,
     plan: Option<(Arc<Plan>, String)>,
 ) -> Option<RelaySettings> {
-    fields.known(&KEYS);
+    fields.known(&RELAY);
     let host = fields.required("host", "the relay's host name or address").and(fields.read("host", pieces::host));
     let tls = tls(fields, host.as_deref());
     let port = port(fields, tls.unwrap_or(TlsMode::Starttls));
@@ -131,7 +111,7 @@ fn port(fields: &Fields<'_>, tls: TlsMode) -> Option<u16> {
 
 fn auth(fields: &Fields<'_>, keepers: &Keepers<'_>) -> Option<Login> {
     let map = fields.map("auth", "user and password")?;
-    map.known(&["user", "password"]);
+    map.known(&AUTH);
     let user = map.required("user", "the user name").and_then(|node| {
         let user = map.problems().text(node, "a user name")?;
         let fits = user.len() <= 255 && !user.chars().any(char::is_control);
@@ -166,9 +146,11 @@ fn ca(problems: &Problems, node: &Node, keepers: &Keepers<'_>) -> Option<PathBuf
 fn warmup(fields: &Fields<'_>) -> Warmup {
     let fresh = Warmup { day: 1, started: None };
     let Some(map) = fields.map("warmup", "day or started") else { return fresh };
-    map.known(&["day", "started"]);
+    map.known(&WARMUP);
     let started = map.read("started", |problems, node| {
-        let date = problems.text(node, "a date such as 2026-11-20")?.parse::<Date>().ok();
+        // A time behind the date would read, and be ignored.
+        let text = problems.text(node, "a date such as 2026-11-20")?;
+        let date = text.parse::<Date>().ok().filter(|_| text.len() == 10);
         if date.is_none() {
             problems.expected(node, "a date such as 2026-11-20");
         }
@@ -188,7 +170,7 @@ fn warmup(fields: &Fields<'_>) -> Warmup {
 
 fn limits(fields: &Fields<'_>) -> RelayLimits {
     let Some(map) = fields.map("limits", "the account's limits") else { return RelayLimits::default() };
-    map.known(&["rate", "burst", "per_hour", "per_day", "connections", "messages_per_connection", "connection_age"]);
+    map.known(&LIMITS);
     let limits = RelayLimits {
         rate: map.rate("rate"),
         burst: map.count("burst"),
@@ -248,7 +230,7 @@ fn source_address(problems: &Problems, node: &Node) -> Option<IpAddr> {
 fn timeouts(fields: &Fields<'_>) -> Timeouts {
     let usual = Timeouts::default();
     let Some(map) = fields.map("timeouts", "connect, command, data, end_of_data") else { return usual };
-    map.known(&["connect", "command", "data", "end_of_data"]);
+    map.known(&TIMEOUTS);
     Timeouts {
         connect: map.duration("connect").unwrap_or(usual.connect),
         command: map.duration("command").unwrap_or(usual.command),

@@ -4,6 +4,7 @@
 
 use crate::config::curves::{preset, preset_names};
 use crate::config::fields::Fields;
+use crate::config::keys::plan::{GROWING, PUBLISHED, THEN};
 use crate::config::problem::{Problems, Span, did_you_mean};
 use crate::config::tree::{Kind, Node};
 use crate::core::plan::{Curve, CurveShape, Then};
@@ -63,7 +64,7 @@ fn listed(problems: &Problems, node: &Node, items: &[Node]) -> Option<WrittenCur
 }
 
 fn published(fields: &Fields<'_>, span: Span) -> Option<WrittenCurve> {
-    fields.known(&["preset", "scale", "up_to"]);
+    fields.known(&PUBLISHED);
     let node = fields.node("preset")?;
     let name = fields.text("preset");
     let (scale, up_to) = (optional(fields, "scale", Fields::share), optional(fields, "up_to", Fields::count));
@@ -71,18 +72,18 @@ fn published(fields: &Fields<'_>, span: Span) -> Option<WrittenCurve> {
     let Some(found) = preset(name) else {
         let help = match did_you_mean(name, preset_names()) {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("published curves: {}", preset_names().collect::<Vec<_>>().join(", ")),
+            None => "`hikagen plan curves` lists them".to_owned(),
         };
         fields.problems().at_with(node.span, format!("no published curve is named {}", node.shown()), help);
         return None;
     };
-    let shape = CurveShape::Listed { values: found.values(), preset: Some(name.to_owned()) };
+    let shape = CurveShape::Listed { values: found.values.clone(), preset: Some(name.to_owned()) };
     let curve = Curve { shape, scale: scale?, then: Then::Last, up_to: up_to?.map(std::num::NonZero::get) };
     Some(WrittenCurve { curve, span, days: Vec::new() })
 }
 
 fn growing(fields: &Fields<'_>, span: Span) -> Option<WrittenCurve> {
-    fields.known(&["start", "grow", "up_to", "scale", "preset"]);
+    fields.known_of(&[&GROWING, &PUBLISHED]);
     let start = fields.required("start", "the volume of day 1, such as 50").and_then(|_| fields.count("start"));
     let grow = fields.required("grow", "the factor per day, such as 1.3").and_then(|_| growth(fields));
     let (scale, up_to) = (optional(fields, "scale", Fields::share), optional(fields, "up_to", Fields::count));
@@ -118,7 +119,7 @@ fn growth(fields: &Fields<'_>) -> Option<f64> {
 /// Reads the value of `then`: `{ grow, up_to }`.
 pub(super) fn then(problems: &Problems, node: &Node) -> Option<Then> {
     let fields = Fields::of(problems, node, node.span, "what follows the curve: grow and up_to")?;
-    fields.known(&["grow", "up_to"]);
+    fields.known(&THEN);
     let grow = fields.required("grow", "the factor per day, such as 1.15").and_then(|_| growth(&fields));
     let up_to = optional(&fields, "up_to", Fields::count);
     Some(Then::Grow { grow: grow?, up_to: up_to?.map(std::num::NonZero::get) })

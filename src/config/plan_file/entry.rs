@@ -10,6 +10,7 @@ use jiff::civil::Time;
 use super::curve::{self, WrittenCurve};
 use super::hours;
 use crate::config::fields::Fields;
+use crate::config::keys::plan::{DEFAULTS, ENTRY, TRANSACTIONAL};
 use crate::config::problem::{Problems, Span};
 use crate::config::tree::{Entry, Kind, Node};
 use crate::core::names::GroupName;
@@ -18,22 +19,6 @@ use crate::core::units::{Rate, Share};
 
 /// Longest pause after a block: it doubles up to this, so that it cannot begin above it.
 const LONGEST_COOLDOWN: Duration = Duration::from_secs(24 * 3_600);
-
-const SETTINGS: [&str; 11] = [
-    "rate",
-    "burst",
-    "per_hour",
-    "connections",
-    "messages_per_connection",
-    "window",
-    "avoid",
-    "spread",
-    "jitter",
-    "transactional",
-    "cooldown",
-];
-
-const CURVE: [&str; 5] = ["curve", "then", "like", "scale", "up_to"];
 
 /// Who wrote a value.
 #[derive(Debug, Clone)]
@@ -113,15 +98,16 @@ pub(super) struct WrittenEntry {
 /// Reads `defaults`.
 pub(super) fn defaults(map: &Fields<'_>, starts: Time) -> Settings {
     // A curve here would be given to every group silently; it has a place of its own.
-    for item in map.entries.iter().filter(|item| CURVE.contains(&item.key.as_str())) {
+    let belongs = |key: &str| DEFAULTS.keys().any(|known| known.name == key);
+    let misplaced = |key: &str| !belongs(key) && ENTRY.keys().any(|known| known.name == key);
+    for item in map.entries.iter().filter(|item| misplaced(&item.key)) {
         map.problems().at_with(
             item.key_span,
             format!("\"{}\" does not belong into defaults", item.key),
             "the curve of every group that the plan does not name goes under groups: default",
         );
     }
-    let known: Vec<_> = SETTINGS.iter().chain(&CURVE).copied().collect();
-    map.known(&known);
+    map.known_of(&[&DEFAULTS, &ENTRY]);
     settings(map, &Origin::Defaults, starts)
 }
 
@@ -140,8 +126,7 @@ pub(super) fn read(problems: &Problems, item: &Entry, origin: &Origin, starts: T
     let Some(fields) = Fields::of(problems, &item.value, item.key_span, "curve, rate, window, ...") else {
         return entry;
     };
-    let known: Vec<_> = CURVE.iter().chain(&SETTINGS).copied().collect();
-    fields.known(&known);
+    fields.known(&ENTRY);
     entry.settings = settings(&fields, origin, starts);
     entry.curve = placed(&fields, "curve", origin, curve::curve);
     entry.then = placed(&fields, "then", origin, curve::then);
@@ -237,7 +222,7 @@ fn jitter(problems: &Problems, node: &Node) -> Option<Option<Share>> {
 
 fn transactional(problems: &Problems, node: &Node, starts: Time) -> Option<WeekHours> {
     let fields = Fields::of(problems, node, node.span, "one key, window")?;
-    fields.known(&["window"]);
+    fields.known(&TRANSACTIONAL);
     fields.required("window", "the hours of transactional mail")?;
     fields.read("window", |p, n| hours::window(p, n, starts))
 }

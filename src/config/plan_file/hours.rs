@@ -6,6 +6,7 @@
 use jiff::civil::{Date, Time};
 
 use crate::config::fields::Fields;
+use crate::config::keys::plan::{AVOID, HOLIDAYS};
 use crate::config::problem::{Problem, Problems, Span};
 use crate::config::tree::{Entry, Kind, Node};
 use crate::core::plan::{Avoid, AvoidDate, Holidays, WeekHours};
@@ -193,7 +194,7 @@ fn minutes_merged(ranges: Vec<(u8, u8)>) -> Vec<(u8, u8)> {
 /// Reads `{ minutes: [...], dates: [...], holidays: ... }`.
 pub(super) fn avoid(problems: &Problems, node: &Node) -> Option<Avoid> {
     let fields = Fields::of(problems, node, node.span, "minutes, dates and holidays")?;
-    fields.known(&["minutes", "dates", "holidays"]);
+    fields.known(&AVOID);
     let minutes = fields.read("minutes", |p, n| items(p, n, "minutes such as \"00-02\"", minutes));
     let dates = fields.read("dates", |p, n| items(p, n, "dates such as \"12-31\"", avoid_date));
     let holidays = fields.read("holidays", holidays);
@@ -283,7 +284,7 @@ fn holidays(problems: &Problems, node: &Node) -> Option<Holidays> {
         return problems.one_of(node, &[("japan", true), ("none", false)]).map(japan);
     };
     let fields = Fields::of(problems, node, node.span, "japan, also and except")?;
-    fields.known(&["japan", "also", "except"]);
+    fields.known(&HOLIDAYS);
     let dates = |key: &str| match fields.entry(key) {
         None => Some(Vec::new()),
         Some(_) => fields.read(key, |p, n| items(p, n, "dates such as \"2026-12-31\"", one_date)),

@@ -25,6 +25,7 @@ pub use print::show_plan;
 use entry::{Origin, Settings, WrittenEntry};
 
 use super::fields::Fields;
+use super::keys::plan::{ADVANCE, PLAN};
 use super::problem::{Problem, Problems, Read, SourceFile, Span, did_you_mean, quoted};
 use super::tree::{self, Node};
 use crate::core::names::{GroupName, PlanName};
@@ -67,7 +68,7 @@ pub fn read_plan_file(file: &Arc<SourceFile>, groups: &Groups) -> Read<Plan> {
 
 fn written(problems: &Problems, root: &Node, groups: &Groups) -> Option<WrittenPlan> {
     let fields = Fields::of(problems, root, root.span, "plan, timezone, groups, ...")?;
-    fields.known(&["plan", "timezone", "day_starts", "advance", "defaults", "groups"]);
+    fields.known(&PLAN);
     let name = fields.required("plan", "the plan's name").and_then(|_| fields.parsed("plan", "a name"));
     let timezone = fields.required("timezone", "a time zone, such as Asia/Tokyo").and_then(|_| timezone(&fields));
     let day_starts = match fields.node("day_starts") {
@@ -115,7 +116,7 @@ fn gate(fields: &Fields<'_>) -> Gate {
         complaints: Share::per_mille(1),
     };
     let Some(advance) = fields.map("advance", "filled, emptied, ...") else { return gate };
-    advance.known(&["filled", "emptied", "sample", "deferrals", "bounces", "unknown_users", "complaints"]);
+    advance.known(&ADVANCE);
     if let Some(sample) = advance.count("sample") {
         gate.sample = sample.get();
     }
