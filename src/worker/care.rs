@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(3_600);
 /// Between two checks of the file.
 const CHECK: Duration = Duration::from_secs(24 * 3_600);
 /// Rows (messages and attempts) that one step folds: some milliseconds of the writer, each fifth of a second at most.
-const FOLD: u32 = 250;
+const FOLD: u32 = 500;
 /// Pages that one step gives back.
 const SHRINK: u32 = 250;
 /// Free room that is kept: new lists are written into it.

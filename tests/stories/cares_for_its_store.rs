@@ -164,6 +164,15 @@ fn parked_messages_are_listed_and_settled_many_at_once() {
     assert_eq!(list(&["--parked", "--campaign", "summer"]), ["m7", "m8"]);
     assert_eq!(list(&["--relay", "tokyo-warm"]), ["m7", "m8"]);
     assert_eq!(list(&["--campaign", "spring", "--limit", "2"]), ["m1", "m2"]);
+    let first = &project.hikagen(&["message", "list", "--parked", "--json"]).expect(0).json()[0];
+    let keys: Vec<&String> = first.as_object().unwrap().keys().collect();
+    let expected =
+        ["message", "address", "campaign", "bucket", "state", "since", "due", "relay", "attempts", "because"];
+    assert_eq!(keys, expected);
+    assert_eq!(
+        (&first["state"], &first["attempts"], &first["relay"]),
+        (&json!("parked"), &json!(1), &json!("tokyo-new"))
+    );
     let parked = project.hikagen(&["message", "list", "--parked"]).expect(0);
     parked.says("spring0@docomo.example").says("the relay's answer to the message never came");
     project.hikagen(&["message", "list", "--parked", "--limit", "2"]).expect(0).says("more than 2");

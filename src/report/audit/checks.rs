@@ -60,7 +60,7 @@ fn lane(evidence: &RelayEvidence, days: &[&DayEvidence], audit: &mut Audit) {
 /// Of folded attempts the counts are kept and judged; their times are gone.
 fn folded(days: &[&DayEvidence], audit: &mut Audit) {
     let of = || days.iter().map(|day| &day.row).filter(|row| row.folded > 0);
-    if let Some(last) = of().last() {
+    if let Some(last) = of().next_back() {
         audit.remarks.push(format!(
             "{}: the hours and rates of {} up to {}, whose details were folded into counts (`retention`); quota, ledger and \
              warm-up day were",

@@ -173,9 +173,9 @@ pub(super) fn foldable(db: &mut Db, before: Timestamp) -> Result<Vec<(CampaignNa
 
 pub(super) fn folded(db: &mut Db, campaign: Option<CampaignId>) -> Result<Vec<FoldedRow>> {
     let Db { conn, names } = db;
-    let mut statement = conn.prepare_cached(
-        "SELECT bucket, state, day, sum(n) FROM folded WHERE ?1 IS NULL OR campaign = ?1 GROUP BY day, bucket, state",
-    )?;
+    let which = if campaign.is_some() { "campaign = ?1" } else { "?1 IS NULL" };
+    let sql = format!("SELECT bucket, state, day, sum(n) FROM folded WHERE {which} GROUP BY day, bucket, state");
+    let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query([campaign.map(|id| id.0)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {

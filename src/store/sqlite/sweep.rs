@@ -190,13 +190,19 @@ fn finish_campaigns(conn: &Connection, now: i64) -> Result<Vec<CampaignName>> {
     Ok(finished)
 }
 
-/// A cancelled campaign has ended once its last message is in a final state: what was in the air had to settle first.
+/// A cancelled campaign has ended once its last message is in a final state: what was in the air had to settle first. One that
+/// is finished may lack its note where a worker of an earlier version, still running, finished it.
 fn note_ends(conn: &Connection, now: i64) -> Result<()> {
     conn.prepare_cached(
-        "UPDATE campaign SET ended = ?1 WHERE state = ?2 AND ended IS NULL AND NOT EXISTS
-            (SELECT 1 FROM counter n WHERE n.campaign = campaign.id AND n.place <= ?3 AND n.n > 0)",
+        "UPDATE campaign SET ended = ?1 WHERE state IN (?2, ?3) AND ended IS NULL AND NOT EXISTS
+            (SELECT 1 FROM counter n WHERE n.campaign = campaign.id AND n.place <= ?4 AND n.n > 0)",
     )?
-    .execute(params![now, codec::campaign_state_code(CampaignState::Cancelled), LAST_OPEN_PLACE])?;
+    .execute(params![
+        now,
+        codec::campaign_state_code(CampaignState::Cancelled),
+        codec::campaign_state_code(CampaignState::Finished),
+        LAST_OPEN_PLACE
+    ])?;
     Ok(())
 }
 

@@ -1,6 +1,11 @@
 //! Retention: what is over becomes counts, nobody can tell the sums apart, and nothing that may still matter is touched.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use hikagen::clock::{Clock, SystemClock};
 use hikagen::core::campaign::{CampaignId, CampaignState, Class, MessageId, MessageState};
+use hikagen::store::sqlite::SqliteStore;
 use hikagen::store::*;
 use rusqlite::Connection;
 
@@ -196,96 +201,82 @@ stories! {
     }
 }
 
+/// Folds all as `store prune` does beside a worker: messages, time, longest step.
+async fn prune(store: Arc<SqliteStore>) -> (u64, Duration, Duration) {
+    let (began, mut longest, mut sum) = (SystemClock.elapsed(), Duration::ZERO, 0);
+    loop {
+        let step = SystemClock.elapsed();
+        let folded = store.fold(fold_order(at(100), 500)).await.unwrap();
+        let took = SystemClock.elapsed() - step;
+        longest = longest.max(took);
+        sum += folded.messages;
+        if !folded.more {
+            return (sum, SystemClock.elapsed() - began, longest);
+        }
+        SystemClock.sleep(took).await;
+    }
+}
+
+/// Takes up to `n` fresh messages of a campaign, under a quota that is never spent.
+async fn take(world: &World, lease: &Lease, campaign: CampaignId, n: u32) -> Vec<Claim> {
+    let mut order = order(lease, campaign, n);
+    (order.lanes[0].wants[0].retries, order.lanes[0].quota) = (0, 2_000_000);
+    world.store.claim(order).await.unwrap().claims
+}
+
+/// Claims a little every 10 ms until `beside` ends, and prints how long these waited.
+async fn claims_beside<T>(world: &World, lease: &Lease, campaign: CampaignId, beside: tokio::task::JoinHandle<T>) -> T {
+    let mut waits = Vec::new();
+    while !beside.is_finished() {
+        let began = SystemClock.elapsed();
+        take(world, lease, campaign, 5).await;
+        waits.push(SystemClock.elapsed() - began);
+        SystemClock.sleep(Duration::from_millis(10)).await;
+    }
+    waits.sort_unstable();
+    let at = |share: usize| waits[(waits.len() - 1) * share / 1_000];
+    let (n, half, most, all) = (waits.len(), at(500), at(990), at(1_000));
+    println!("{n} claims waited {half:?} (median), {most:?} (99 %), {all:?} (most)");
+    beside.await.unwrap()
+}
+
 /// Run by hand: `cargo test --test contract store::folding::figures -- --ignored --nocapture`. How long it takes to fold a
-/// million messages with their attempts as `store prune` does, and how long claims wait meanwhile.
+/// million messages with their attempts, and how long claims wait meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "figures, not a test"]
 async fn figures() {
-    use hikagen::clock::{Clock, SystemClock};
-    const N: usize = 1_000_000;
-    let clock = SystemClock;
     let world = World::in_a_file();
     let lease = world.lease("ses").await;
-    let claims = async |campaign, n: u32, quota| {
-        let mut order = order(&lease, campaign, n);
-        order.lanes[0].wants[0].retries = 0;
-        order.lanes[0].quota = quota;
-        world.store.claim(order).await.unwrap().claims
-    };
-    let began = clock.elapsed();
     let spring = world.campaign("spring", 0).await;
-    world.store.revise_campaign(spring, revision(Class::Bulk), at(0)).await.unwrap();
-    for (n, chunk) in rows(N).chunks(10_000).enumerate() {
+    let list = rows(1_000_000);
+    let began = SystemClock.elapsed();
+    for (n, chunk) in list.chunks(10_000).enumerate() {
         let load = i64::try_from(n).unwrap() + 1;
         world.store.enqueue(spring, chunk.to_vec(), load, false, at(0)).await.unwrap();
     }
-    println!("{N} messages loaded in {:?}", clock.elapsed() - began);
-    let began = clock.elapsed();
-    for _ in 0..N / 2_000 {
-        let done =
-            claims(spring, 2_000, 2_000_000).await.iter().map(|c| settlement(c, Disposition::Accepted)).collect();
+    println!("loaded in {:?}", SystemClock.elapsed() - began);
+    let began = SystemClock.elapsed();
+    for _ in 0..list.len() / 2_000 {
+        let claims = take(&world, &lease, spring, 2_000).await;
+        let done = claims.iter().map(|c| settlement(c, Disposition::Accepted)).collect();
         world.store.settle(&lease, done).await.unwrap();
     }
-    println!("claimed and settled in {:?}", clock.elapsed() - began);
+    println!("claimed and settled in {:?}", SystemClock.elapsed() - began);
     world.store.sweep(at(100), 10).await.unwrap();
     let summer = world.campaign("summer", 100_000).await;
-    let mut waits = Vec::new();
-    for folding in [false, true] {
-        let store = world.store.clone();
-        let fold = tokio::spawn(async move {
-            let (began, mut longest, mut sum) = (clock.elapsed(), std::time::Duration::ZERO, 0);
-            while folding {
-                let step = clock.elapsed();
-                let folded = store.fold(fold_order(at(100), 500)).await.unwrap();
-                let took = clock.elapsed() - step;
-                longest = longest.max(took);
-                sum += folded.messages;
-                clock.sleep(took).await;
-                if !folded.more {
-                    break;
-                }
-            }
-            if !folding {
-                clock.sleep(std::time::Duration::from_secs(5)).await;
-            }
-            (sum, clock.elapsed() - began, longest)
-        });
-        waits.clear();
-        while !fold.is_finished() {
-            let began = clock.elapsed();
-            claims(summer, 5, 2_000_000).await;
-            waits.push(clock.elapsed() - began);
-            clock.sleep(std::time::Duration::from_millis(10)).await;
-        }
-        waits.sort_unstable();
-        let at = |share: usize| waits[(waits.len() - 1) * share / 1_000];
-        println!("{:?} folded (messages, time, longest step)", fold.await.unwrap());
-        println!(
-            "{} claims waited {:?} (median) {:?} (99 %) {:?} (99.9 %) {:?} (most)",
-            waits.len(),
-            at(500),
-            at(990),
-            at(999),
-            at(1_000)
-        );
-    }
-    let began = clock.elapsed();
-    let space = world.store.space().await.unwrap();
-    let mut steps = 0;
-    while world.store.shrink(500).await.unwrap().free > 0 {
-        steps += 1;
-    }
-    let now = world.store.space().await.unwrap();
-    println!(
-        "{} bytes, {} free; {} after {steps} steps in {:?}",
-        space.bytes,
-        space.free,
-        now.bytes,
-        clock.elapsed() - began
-    );
-    let began = clock.elapsed();
+    print!("alone: ");
+    claims_beside(&world, &lease, summer, tokio::spawn(SystemClock.sleep(Duration::from_secs(5)))).await;
+    print!("beside a prune: ");
+    let (n, time, longest) = claims_beside(&world, &lease, summer, tokio::spawn(prune(world.store.clone()))).await;
+    println!("{n} messages folded in {time:?}, longest step {longest:?}");
+
+    let (began, was) = (SystemClock.elapsed(), world.store.space().await.unwrap());
+    while world.store.shrink(500).await.unwrap().free > 0 {}
+    let is = world.store.space().await.unwrap();
+    println!("{} bytes, {} after giving back in {:?}", was.bytes, is.bytes, SystemClock.elapsed() - began);
+    let began = SystemClock.elapsed();
     assert_eq!(world.store.inspect().await.unwrap(), Vec::<String>::new());
-    println!("inspected in {:?}", clock.elapsed() - began);
+    println!("inspected in {:?}", SystemClock.elapsed() - began);
 }
 
 /// A store of version 1, as its program left it, in a file.
@@ -338,6 +329,19 @@ async fn a_store_of_version_1_is_brought_up_to_date_and_loses_nothing() {
     let version: i64 = Connection::open(&path).unwrap().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!(version, 2);
     drop(folder);
+}
+
+/// A worker of version 1 that still runs while another program brings its store up to date knows no note.
+#[tokio::test]
+async fn what_an_earlier_version_finished_is_noted_later() {
+    let (world, spring, _lease) = over(World::in_a_file()).await;
+    let undo = "UPDATE campaign SET ended = NULL";
+    Connection::open(world.path()).unwrap().execute_batch(undo).unwrap();
+    assert_eq!(fold_all(&world, at(9_000), 100).await.messages, 0);
+    world.store.sweep(at(500), 10).await.unwrap();
+    assert_eq!(world.store.foldable(at(499)).await.unwrap(), []);
+    assert_eq!(fold_all(&world, at(500), 100).await.messages, 6);
+    assert_eq!(world.store.tally(spring).await.unwrap().iter().map(|row| row.n).sum::<u64>(), 6);
 }
 
 #[tokio::test]
