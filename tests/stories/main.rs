@@ -6,7 +6,9 @@ mod support;
 
 mod commands_answer;
 mod demo;
+mod draws_charts;
 mod explains_why_nothing_moves;
+mod helps_at_the_shell;
 mod json_shapes;
 mod keeps_campaigns;
 mod lists_the_published_curves;
