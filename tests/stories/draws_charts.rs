@@ -1,8 +1,11 @@
 //! Charts as their reader sees them: drawn by a real browser, light and dark, measured there.
 
+use hikagen::report::chart::status_chart;
+use hikagen::report::overview::overview;
 use serde_json::Value;
 
 use crate::commands_answer::submitted;
+use crate::prepared::{config, morning, tokyo};
 use crate::support::chromium::measure;
 use crate::support::program::Project;
 
@@ -62,6 +65,29 @@ fn the_plan_day_is_drawn_with_spent_and_planned_of_each_lane() {
     assert!(texts.iter().any(|text| text.contains("価格が<間違い>でした")), "{texts:?}");
     let all = project.hikagen(&["status", "--all", "--svg"]).expect(0).out;
     assert!(looked_at(&all, &["bars"]).len() > 2 * texts.len());
+}
+
+/// The widths of a lane's two bars: its quota and what is spent of it.
+fn bars(svg: &str, lane: &str) -> Vec<f64> {
+    let of_lane = svg.lines().filter(|line| line.starts_with("<rect") && line.contains(&format!("<title>{lane}: ")));
+    of_lane.map(|bar| bar.split("width=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_bar_is_as_long_as_the_share_that_is_spent() {
+    let (store, config) = (morning().await, config());
+    let mut overview = overview(&*store, &config, tokyo("11:15"), false).await.unwrap();
+    let lanes = &mut overview.relays[0].lanes;
+    let docomo = lanes.iter().position(|lane| lane.lane == "tokyo-new/docomo").unwrap();
+    assert_eq!((lanes[docomo].spent, lanes[docomo].quota), (5, 5));
+    let full = bars(&status_chart(&overview, &config), "tokyo-new/docomo");
+    assert!(full.len() == 2 && full[0] > 100.0 && (full[0] - full[1]).abs() < 0.2, "{full:?}");
+    for (spent, quota, share) in [(1, 4, 0.25), (0, 4, 0.0), (9, 4, 1.0), (0, 0, 0.0)] {
+        let lane = &mut overview.relays[0].lanes[docomo];
+        (lane.spent, lane.quota) = (spent, quota);
+        let drawn = bars(&status_chart(&overview, &config), "tokyo-new/docomo");
+        assert!((drawn[0] * share - drawn[1]).abs() < 0.2, "{spent} of {quota}: {drawn:?}");
+    }
 }
 
 #[test]
