@@ -53,8 +53,9 @@ fn page(command: Command) -> std::io::Result<(String, String)> {
     let man = Man::new(command).title(title).source(source).manual("Hikagen");
     let mut text = Vec::new();
     man.render(&mut text)?;
-    ends().to_writer(&mut text)?;
-    Ok((man.get_filename(), String::from_utf8_lossy(&text).into_owned()))
+    // A page of a version has no date, and what is left out there would be taken from the field behind it.
+    let text = String::from_utf8_lossy(&text).replacen(" 1  \"", " 1 \"\" \"", 1);
+    Ok((man.get_filename(), format!("{text}{}", ends().to_roff())))
 }
 
 /// What holds for every command.

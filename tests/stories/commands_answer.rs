@@ -6,7 +6,7 @@ use crate::prepared::campaign;
 use crate::support::program::Project;
 
 /// The examples with a store in which a campaign waits.
-fn submitted() -> Project {
+pub(crate) fn submitted() -> Project {
     let project = Project::of_examples();
     let store = SqliteStore::open(&project.path("hikagen.db")).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -29,7 +29,14 @@ fn init_writes_files_that_work_and_overwrites_none() {
     project.hikagen(&["init"]).expect(0).says("wrote hikagen.yaml, plan.yaml, campaign.yaml");
     project.hikagen(&["init"]).expect(1).says("has hikagen.yaml, plan.yaml").says("nothing was written");
     let json = project.hikagen(&["init", "new/folder", "--json"]).expect(0).json();
-    assert_eq!(json["files"].as_array().unwrap().len(), 6);
+    assert_eq!(json["files"].as_array().unwrap().len(), 11);
+    for (file, schema) in [("hikagen.yaml", "config"), ("plan.yaml", "plan"), ("campaign.yaml", "campaign")] {
+        let text = project.read(&format!("new/folder/{file}"));
+        let named = text.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
+        assert_eq!(named, Some(&*format!("schema/{schema}.json")), "{file}");
+        let schema = project.read(&format!("new/folder/{}", named.unwrap()));
+        assert!(schema.contains("http://json-schema.org/draft-07/schema#"), "{schema}");
+    }
     assert!(project.path("new/folder/newsletter.html").exists());
     project.hikagen(&["status"]).expect(1).says("there is no store").says("hikagen submit");
 }

@@ -10,6 +10,7 @@
 )]
 
 pub mod certificates;
+pub mod chromium;
 pub mod insight;
 pub mod postfix;
 pub mod program;
@@ -17,6 +18,7 @@ pub mod python;
 pub mod scene;
 pub mod settings;
 pub mod sink;
+pub mod terminal;
 pub mod worker;
 
 use std::time::{Duration, Instant};

@@ -102,11 +102,11 @@ fn each_group_of_the_example_means_what_it_says() {
     let yearly = |month, day| AvoidDate::Yearly { month, day };
     assert_eq!(docomo.avoid.value.dates, [yearly(12, 31), yearly(1, 1)]);
     assert_eq!(docomo.window.value.days[6], [(480, 1_260)]);
-    assert_eq!(docomo.window.source, Source::Defaults { line: 15 });
+    assert_eq!(docomo.window.source, Source::Defaults { line: 16 });
     let entry = |group: &str, line| Source::Entry { group: GroupName::new(group).expect("a name"), line };
     assert_eq!(
         docomo.rate.as_ref().map(|r| (r.value.to_string(), r.source.clone())),
-        Some(("60/min".into(), entry("docomo", 23)))
+        Some(("60/min".into(), entry("docomo", 24)))
     );
     assert_eq!(au.rate, docomo.rate, "a copied value names the entry it was written in");
 
