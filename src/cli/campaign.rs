@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use self::views::CampaignView;
+use self::views::{CampaignShown, CampaignView};
 use super::run::open_tokens;
 use super::submit::{read_submission, refused, render_preview};
 use super::{Context, Exit, Failure, Outcome};
@@ -18,6 +18,7 @@ use crate::config::problem::did_you_mean;
 use crate::core::campaign::CampaignState;
 use crate::core::names::CampaignName;
 use crate::intake::Intake;
+use crate::report::seeds::seeds;
 use crate::store::{CampaignRow, Store};
 
 /// `campaign ...`
@@ -123,7 +124,7 @@ fn show(name: &str, context: &Context, config: &Config) -> Outcome {
     let view = context.block_on(async {
         let row = known(&*store, name).await?;
         let tally = store.tally(row.id).await?;
-        Ok(CampaignView::of(&row, &tally))
+        Ok(CampaignShown { view: CampaignView::of(&row, &tally), seeds: seeds(&*store, row.id).await? })
     })?;
     context.answer(&view, &view.render(config))?;
     Ok(Exit::Done)

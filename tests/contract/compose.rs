@@ -102,6 +102,7 @@ fn content() -> Content {
         subject: "{{ name }} 様へ 春のお知らせ".to_owned(),
         text: Some("{{ name }} 様\n\n{{ city }} の店舗で\n配信停止: {{ unsubscribe_url }}\n".to_owned()),
         html: Some("<p>{{ name }} 様 {{ city }}</p>\n<a href=\"{{ unsubscribe_url }}\">配信停止</a>\n".to_owned()),
+        parts: None,
         headers: vec![("Feedback-ID".to_owned(), "{{ campaign }}:{{ city }}".to_owned())],
         unsubscribe: Some(Unsubscribe {
             url: Some("https://example.jp/u/{token}?c={{ city }}&r=1".to_owned()),
@@ -250,8 +251,12 @@ fn every_problem_of_a_content_is_named_with_its_place() {
     bad.html = Some("ok\n{{ name | nofilter }}\n\u{0}".to_owned());
     bad.headers = vec![("Bcc".to_owned(), "x@y.jp".to_owned()), ("X Y".to_owned(), String::new())];
     bad.unsubscribe = Some(Unsubscribe { url: None, mailto: None, one_click: true });
-    let places =
-        Places { campaign: "campaign.yaml".to_owned(), text: "news.txt".to_owned(), html: "news.html".to_owned() };
+    let places = Places {
+        campaign: "campaign.yaml".to_owned(),
+        text: "news.txt".to_owned(),
+        html: "news.html".to_owned(),
+        ..Places::default()
+    };
     let problems = Templates::compile_from(&bad, places, groups(), tokens()).err().unwrap();
     let all = problems.iter().map(|p| p.0.as_str()).collect::<Vec<_>>().join("\n");
     for words in [

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hikagen::clock::{Clock, PacedClock};
 use hikagen::compose::{Content, Places, Tokens, Unsubscribe};
 use hikagen::config::Config;
+use hikagen::config::campaign_file::{ListReading, Seeds};
 use hikagen::config::config_file::load;
 use hikagen::core::campaign::{CampaignState, Class, MessageState};
 use hikagen::core::names::{CampaignName, PoolName};
@@ -49,6 +50,7 @@ impl Desk {
                 subject: "{{ name }} 様へ".to_owned(),
                 text: Some("{{ name }} 様 {{ unsubscribe_url }}\n".to_owned()),
                 html: None,
+                parts: None,
                 headers: Vec::new(),
                 unsubscribe: Some(Unsubscribe {
                     url: Some("https://example.jp/u/{token}".to_owned()),
@@ -58,6 +60,8 @@ impl Desk {
             },
             places: Places::default(),
             list: self.folder.path().join("list.csv"),
+            reading: ListReading::default(),
+            seeds: Seeds::default(),
             start: self.clock.now(),
             finish_by: None,
             not_after: None,

@@ -51,6 +51,8 @@ CREATE TABLE message (
 ) STRICT;
 CREATE UNIQUE INDEX message_key ON message (key, campaign);
 CREATE INDEX message_list ON message (campaign);
+-- Seeds: store::SEED_SCORE.
+CREATE INDEX message_seed ON message (campaign) WHERE score >= 2000000000000000;
 
 -- What may be claimed now, in the order of leaving. tier 0: tried before, 1: never tried. rank is minus the score.
 -- A campaign has one pool, and its class may be changed by a revision, so neither is part of the key.
