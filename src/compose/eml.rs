@@ -128,6 +128,10 @@ impl Reader<'_> {
             return None;
         }
         let kind = part.content_type().map_or_else(|| "text/plain".to_owned(), kind_of);
+        if !kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+/".contains(&b)) {
+            self.problem(at, &format!("the content type \"{}\" is none", kind.escape_debug()));
+            return None;
+        }
         if ["multipart/signed", "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime"]
             .contains(&kind.as_str())
         {
@@ -155,7 +159,7 @@ impl Reader<'_> {
     fn text(&mut self, part: &MessagePart<'_>, kind: String) -> Option<Part> {
         self.templates += 1;
         let at = part.offset_body as usize;
-        let declared = part.content_type().and_then(|c| c.attribute("charset")).unwrap_or("us-ascii").to_owned();
+        let declared = part.content_type().and_then(|c| c.attribute("charset")).unwrap_or("us-ascii").trim().to_owned();
         let ascii = ["us-ascii", "ascii", "ansi_x3.4-1968"].contains(&declared.to_ascii_lowercase().as_str());
         let charset = if ascii { "utf-8".to_owned() } else { declared };
         let Some(encoding) = Encoding::for_label(charset.as_bytes()) else {
@@ -232,7 +236,8 @@ impl Reader<'_> {
             if !name.starts_with("content-") || leave.contains(&name.as_str()) {
                 continue;
             }
-            match folded(self.slice(header.offset_start, header.offset_end)) {
+            let fits = name.len() < 80 && name.bytes().all(|b| b.is_ascii_graphic());
+            match folded(self.slice(header.offset_start, header.offset_end)).filter(|_| fits) {
                 Some(value) => kept.push((header.name.as_str().to_owned(), value)),
                 None => {
                     let why = "this header is not plain ASCII in lines of at most 998 octets; save the mail again with a mail program";
