@@ -107,6 +107,12 @@ impl<'a> Mask<'a> {
                                true; put {% if %} around the whole tag";
                     return Err((line(source, at), why.to_owned()));
                 }
+                let within = quote.filter(|quote| in_style(&source[from..at], *quote));
+                if within.is_some_and(|quote| !is_value(rest, &source[from..at], &rest[length..], quote)) {
+                    let why = "in a style attribute a template marker can only be a value where inline_css is true: \
+                               color: {{ colour }}";
+                    return Err((line(source, at), why.to_owned()));
+                }
                 self.hide(source, at, length, Place::Plain);
                 at += length;
                 continue;
@@ -214,6 +220,20 @@ impl<'a> Mask<'a> {
     }
 }
 
+/// Whether `before`, the beginning of a tag up to somewhere in a quoted value, ends in a `style` attribute.
+fn in_style(before: &str, quote: char) -> bool {
+    let attribute = before.rsplit_once(quote).map_or("", |(attribute, _)| attribute);
+    attribute.trim_end().trim_end_matches('=').trim_end().to_ascii_lowercase().ends_with("style")
+}
+
+/// Whether the marker at the beginning of `marker`, between `before` and `after`, is a value and no more: what it leaves out or
+/// brings in is not seen when rules and attribute are put together.
+fn is_value(marker: &str, before: &str, after: &str, quote: char) -> bool {
+    let declaration = before.rsplit([quote, ';']).next().unwrap_or_default();
+    let whole = declaration.trim().is_empty() && after.trim_start().starts_with([quote, ';']);
+    marker.starts_with("{{") && !whole
+}
+
 /// The length of the template marker that begins here; `None` where none does, or it never ends (which the template's own reader
 /// reports).
 fn marker(text: &str) -> Option<usize> {
@@ -294,10 +314,32 @@ mod tests {
             ("<p>\n<td {% if a %}class=\"x\"{% endif %}>", 2, "inside a tag"),
             ("<p>\n\n<{{ tag }}>", 3, "name of an element"),
             ("<style>\n{% if a %}p{color:red}{% endif %}</style>", 2, "only {{ }} can stand in <style>"),
-            ("<style>p{color:red}</style>\n<p style=\"{% if a %}margin:0{% endif %}\">x</p>", 2, "cannot be kept"),
+            ("<p>\n<p style=\"{{ style }}\">x</p>", 2, "can only be a value"),
+            ("<p style='a:b;\n {{ style }} ; c:d'>x</p>", 2, "can only be a value"),
+            ("<p\nstyle=\"{% if a %}margin:0{% endif %}\">x</p>", 2, "can only be a value"),
+            ("<p title=\"{{ a }}\"\ntitle=\"{{ b }}\">x</p>", 2, "{{ b }} cannot be kept in its place"),
         ] {
             let (at, said) = inline_css(html).expect_err(html);
             assert!(at == line && said.contains(why), "{html}: {at} {said}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn markers_come_out_as_they_went_in_or_the_template_is_refused(
+            html in "(<p[ >]|</p>|<style>|</style>|<td|<table>|<!--|-->|\\{\\{ a \\}\\}|\\{% if b %\\}|[\"'=<>{};:\n ]|style=|[a-z春]){0,40}",
+        ) {
+            let markers = |text: &str| {
+                let found = text.match_indices("{{ a }}").chain(text.match_indices("{% if b %}"));
+                let mut found: Vec<_> = found.map(|(at, marker)| (at, marker.to_owned())).collect();
+                found.sort();
+                found.into_iter().map(|(_, marker)| marker).collect::<Vec<_>>()
+            };
+            if let Ok(done) = inline_css(&html)
+                && !html.contains("<style")
+            {
+                proptest::prop_assert_eq!(markers(&done.html), markers(&html));
+            }
         }
     }
 

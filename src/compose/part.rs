@@ -169,8 +169,8 @@ fn encoded<'a>(text: &str, charset: &'a str, transfer: Transfer) -> (&'a str, Bo
     let (bytes, used, lossy) = encoding.encode(text);
     let (charset, bytes) =
         if lossy || used != encoding { ("utf-8", text.as_bytes().to_vec()) } else { (charset, bytes.into_owned()) };
-    let seven_bit =
-        bytes.is_ascii() && !bytes.contains(&0) && bytes.split(|b| *b == b'\n').all(|line| line.len() <= LINE_MAX + 1);
+    let short = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).len() <= LINE_MAX;
+    let seven_bit = bytes.is_ascii() && !bytes.contains(&0) && bytes.split(|b| *b == b'\n').all(short);
     let wanted = match transfer {
         Transfer::Plain if seven_bit => {
             return (charset, Body::dangerous_pre_encoded(bytes, ContentTransferEncoding::SevenBit));

@@ -83,7 +83,7 @@ fn take(content: &mut Content, campaign: &CampaignFile, eml: Eml, file: &str, no
     let mut from_file = |own: &Option<String>, theirs: Option<String>, key: &str, header: &str| {
         own.clone().or(theirs.filter(|text| !text.trim().is_empty())).unwrap_or_else(|| {
             missing.push(format!(
-                "{}: \"{key}\" is missing, and {file} has no header {header}: write one of them",
+                "{}: \"{key}\" is missing, and {file} does not say \"{header}\"; write one of them",
                 campaign.file.name
             ));
             String::new()
