@@ -80,9 +80,7 @@ impl<'a> Mask<'a> {
                 mask.hide(source, at, length, Place::Text);
                 at += length;
             } else if rest.starts_with("<!--") {
-                let length = rest.find("-->").map_or(rest.len(), |end| end + 3);
-                mask.html.push_str(&rest[..length]);
-                at += length;
+                at = mask.comment(source, at);
             } else if rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && rest.starts_with('<') {
                 at = mask.tag(source, at)?;
             } else {
@@ -92,6 +90,29 @@ impl<'a> Mask<'a> {
         }
         mask.html.push_str(&source[at..]);
         Ok(mask)
+    }
+
+    /// A comment; mail programs read what is in some.
+    fn comment(&mut self, source: &'a str, from: usize) -> usize {
+        let end = source[from..].find("-->").map_or(source.len(), |end| from + end + 3);
+        let mut at = from;
+        while let Some(found) = source[at..end].find('{') {
+            self.html.push_str(&source[at..at + found]);
+            at += found;
+            // One that ends behind the comment is none.
+            match marker(&source[at..end]) {
+                Some(length) => {
+                    self.hide(source, at, length, Place::Plain);
+                    at += length;
+                }
+                None => {
+                    self.html.push('{');
+                    at += 1;
+                }
+            }
+        }
+        self.html.push_str(&source[at..end]);
+        end
     }
 
     /// A tag, and what is in it where that is plain text; gives the place behind.
