@@ -219,3 +219,36 @@ fn a_list_as_spreadsheets_write_unicode_text_is_taken() {
     let import = project.hikagen(&["suppress", "import", "held.jsonl"]).expect(1);
     import.says("1 held back").says("line 2: bad").says("line 3: : expected a JSON object");
 }
+
+#[test]
+fn seeds_spend_the_first_of_the_quota_and_the_list_waits() {
+    let project = Project::of_examples();
+    let sink = Sink::open();
+    write_configuration(&project, &[RelayEntry::new("tokyo-new", sink.port)]);
+    write_plan(&project, "plan.yaml", &[("docomo", 2, "100/s"), ("default", 2, "100/s")]);
+    let seeds = "seeds:\n  - qa@docomo.ne.jp\n  - { email: taro@docomo.ne.jp, name: 検査 係 }\npool";
+    let autumn = project.read("autumn.yaml");
+    let (before, after) = (autumn.split("seeds:").next().unwrap(), autumn.split("\npool").nth(1).unwrap());
+    project.write("autumn.yaml", format!("{before}{seeds}{after}"));
+    let rows = ["hanako", "taro", "ichiro"].map(|who| {
+        let email = format!("{who}@docomo.ne.jp");
+        json!({"email": email, "name": who, "shop": {"city": "横浜"}, "vip": true, "number": 7, "score": 1000})
+            .to_string()
+    });
+    project.write("autumn.jsonl", rows.join("\n"));
+    project.hikagen(&["submit", "autumn.yaml"]).expect(0).says("2 recipients and 2 seeds").says("in the list too");
+    project.hikagen(&["run", "--until-idle"]).expect(0);
+    let mut arrivals = sink.arrivals();
+    arrivals.sort_by(|a, b| a.to.cmp(&b.to));
+    assert_eq!(arrivals.iter().map(|a| a.to.join(" ")).collect::<Vec<_>>(), ["qa@docomo.ne.jp", "taro@docomo.ne.jp"]);
+    let read = python::read(&[arrivals[0].bytes.clone(), arrivals[1].bytes.clone()]);
+    assert_eq!(read[0].headers["subject"], "hanako 様へ 秋の味覚フェア");
+    assert_eq!(read[1].headers["subject"], "検査 係 様へ 秋の味覚フェア");
+    assert!(read.iter().all(|mail| mail.defects.is_empty() && mail.content_type == "multipart/mixed"), "{read:?}");
+    assert!(String::from_utf8_lossy(&arrivals[0].bytes).contains("\r\nContent-ID: <leaf@example.jp>\r\n"));
+    let shown = project.hikagen(&["campaign", "show", "autumn-fair-2026", "--json"]).expect(0).json();
+    assert_eq!(
+        (&shown["states"], &shown["seeds"][1]["state"]),
+        (&json!({"accepted": 2, "queued": 2}), &json!("accepted"))
+    );
+}
