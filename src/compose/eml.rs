@@ -88,6 +88,23 @@ pub fn read_eml(bytes: &[u8], file: &str) -> Result<Eml, Vec<ComposeError>> {
     let reply_to = reader.sender(&message, HeaderName::ReplyTo);
     let subject = message.subject().map(str::to_owned);
     let (headers, left_out) = reader.headers(&message);
+    let names = headers.iter().map(|(name, text)| (name.as_str(), Some(text)));
+    for (name, text) in [("From", from.as_ref()), ("Reply-To", reply_to.as_ref()), ("Subject", subject.as_ref())]
+        .into_iter()
+        .chain(names)
+    {
+        if text.is_some_and(|text| text.contains('\u{fffd}')) {
+            let at = message
+                .headers()
+                .iter()
+                .find(|h| h.name.as_str().eq_ignore_ascii_case(name))
+                .map_or(0, |h| h.offset_field);
+            reader.problem(
+                at as usize,
+                "this header is neither UTF-8 nor in encoded words that can be read; save the mail again",
+            );
+        }
+    }
     match body {
         Some(body) if reader.problems.is_empty() => Ok(Eml { from, reply_to, subject, headers, body, left_out }),
         _ => Err(reader.problems),

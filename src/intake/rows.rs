@@ -200,6 +200,9 @@ pub(super) fn plain(name: &mut String) {
 }
 
 fn no_email(names: &[String]) -> String {
+    if names.first().is_some_and(|name| name.starts_with(['{', '['])) {
+        return "the first line is JSON, not column names; name the list .jsonl, or write `format: jsonl`".to_owned();
+    }
     if let Some(address) = names.iter().find(|name| name.contains(['@', '＠'])) {
         return format!(
             "the first line must name the columns, one of them \"email\", but holds the address {}",

@@ -208,7 +208,7 @@ fn charsets_and_transfer_encodings_are_kept_until_a_character_needs_another() {
 fn what_cannot_be_a_template_is_told_with_its_line() {
     let head = "From: a@m.example.jp\nSubject: s\n";
     let mixed = "Content-Type: multipart/mixed; boundary=b\n\n";
-    let cases: [(Vec<u8>, &str); 14] = [
+    let cases: [(Vec<u8>, &str); 16] = [
         (b"<html><p>x</p></html>".to_vec(), "a.eml: is not a mail: expected a first line such as `From: ...`"),
         (Vec::new(), "a.eml: is not a mail"),
         (b"\xd0\xcf\x11\xe0rest".to_vec(), "a.eml: is an Outlook .msg file"),
@@ -230,6 +230,8 @@ fn what_cannot_be_a_template_is_told_with_its_line() {
             "a.eml:6: is signed or encrypted",
         ),
         (b"Subject: s\nFrom: a@b.jp, c@d.jp\n\nx\n".to_vec(), "a.eml:2: From has 2 addresses; expected one"),
+        (b"From: a@b.jp\nSubject: \x8ft\n\nx\n".to_vec(), "a.eml:2: this header is neither UTF-8 nor in encoded words"),
+        (b"Subject: s\nX-A: =?Shift_JIS?B?jw==?=\n\nx\n".to_vec(), "a.eml:2: this header is neither UTF-8"),
         (b"Subject: s\nReply-To: everybody: a@b.jp;\n\nx\n".to_vec(), "a.eml:2: Reply-To has 0 addresses"),
         (
             format!("{head}{mixed}--b\n\nx\n--b\nContent-Type: image/png; name=春.png\n\nx\n--b--\n").into(),
