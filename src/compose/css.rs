@@ -81,6 +81,10 @@ impl<'a> Mask<'a> {
                 at += length;
             } else if rest.starts_with("<!--") {
                 at = mask.comment(source, at);
+            } else if rest.starts_with("<![") {
+                let why =
+                    "<![if ...]> cannot be kept while CSS is inlined; write <!--[if ...]><!--> and <!--<![endif]-->";
+                return Err((line(source, at), why.to_owned()));
             } else if rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && rest.starts_with('<') {
                 at = mask.tag(source, at)?;
             } else {
@@ -334,6 +338,7 @@ mod tests {
         for (html, line, why) in [
             ("<p>\n<td {% if a %}class=\"x\"{% endif %}>", 2, "inside a tag"),
             ("<p>\n\n<{{ tag }}>", 3, "name of an element"),
+            ("<p>\n<![if !mso]>x<![endif]>", 2, "write <!--[if ...]><!-->"),
             ("<style>\n{% if a %}p{color:red}{% endif %}</style>", 2, "only {{ }} can stand in <style>"),
             ("<p>\n<p style=\"{{ style }}\">x</p>", 2, "can only be a value"),
             ("<p style='a:b;\n {{ style }} ; c:d'>x</p>", 2, "can only be a value"),

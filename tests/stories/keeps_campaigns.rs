@@ -209,6 +209,26 @@ fn css_is_put_into_the_elements_once_and_problems_keep_their_lines() {
 }
 
 #[test]
+fn what_was_submitted_is_sent_with_its_css_in_place_whatever_becomes_of_the_files() {
+    let project = Project::of_examples();
+    let sink = Sink::open();
+    write_configuration(&project, &[RelayEntry::new("tokyo-new", sink.port)]);
+    write_plan(&project, "plan.yaml", &[("docomo", 100, "100/s"), ("default", 100, "100/s")]);
+    project.hikagen(&["submit", "winter.yaml"]).expect(0);
+    for name in ["winter.html", "winter.yaml", "seeds.csv", "recipients.csv"] {
+        std::fs::remove_file(project.path(name)).unwrap();
+    }
+    project.hikagen(&["run", "--until-idle"]).expect(0);
+    let arrivals = sink.arrivals();
+    assert_eq!(arrivals.len(), 8);
+    let read = python::read(&arrivals.into_iter().map(|a| a.bytes).collect::<Vec<_>>());
+    let styled = |mail: &python::Read| mail.html.as_ref().unwrap().contains("<p style=\"color: #333333;margin: 0;\">");
+    assert!(read.iter().all(|mail| mail.defects.is_empty() && styled(mail)), "{read:?}");
+    let subjects = |text: &str| read.iter().filter(|mail| mail.headers["subject"] == text).count();
+    assert_eq!((subjects("山田 花子 様へ 冬の感謝祭"), subjects("検査 係 様へ 冬の感謝祭")), (2, 1));
+}
+
+#[test]
 fn a_list_as_spreadsheets_write_unicode_text_is_taken() {
     let project = Project::of_examples();
     let list = format!("\u{feff}{}", project.read("recipients.csv").replace(',', "\t"));
