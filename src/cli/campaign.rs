@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 pub(super) use self::export::states;
-use self::views::CampaignView;
+use self::views::{CampaignShown, CampaignView};
 use super::run::open_tokens;
 use super::submit::{read_submission, refused, render_preview};
 use super::{Context, Exit, Failure, Outcome};
@@ -19,6 +19,7 @@ use crate::config::problem::did_you_mean;
 use crate::core::campaign::CampaignState;
 use crate::core::names::CampaignName;
 use crate::intake::Intake;
+use crate::report::seeds::seeds;
 use crate::store::{CampaignRow, Store};
 
 /// `campaign ...`
@@ -127,7 +128,7 @@ fn show(name: &str, context: &Context, config: &Config) -> Outcome {
     let view = context.block_on(async {
         let row = known(&*store, name).await?;
         let (tally, folded) = (store.tally(row.id).await?, store.folded(Some(row.id)).await?);
-        Ok(CampaignView::of(&row, &tally, &folded))
+        Ok(CampaignShown { view: CampaignView::of(&row, &tally, &folded), seeds: seeds(&*store, row.id).await? })
     })?;
     context.answer(&view, &view.render(config))?;
     Ok(Exit::Done)

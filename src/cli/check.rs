@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::submit::content;
 use super::{Context, Exit, Failure, Outcome};
 use crate::config::campaign_file::read_campaign_file;
 use crate::config::config_file::{self, Written};
@@ -75,12 +76,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         let now = context.clock.now();
         problems.extend(config_file::past_starts(config, written, |zone| now.to_zoned(zone.clone()).date()));
     }
+    let mut remarks = Vec::new();
     for path in &args.campaigns {
-        problems.extend(campaign(path, config.as_ref(), context));
+        problems.extend(campaign(path, config.as_ref(), context, &mut remarks));
     }
     problems.sort_by_key(|problem| problem.severity);
     let refused = problems.iter().any(|p| args.strict || p.severity == Severity::Problem);
-    let in_force = config.zip(written).map(|(config, written)| everything(context, &config, &written));
+    let mut in_force = config.zip(written).map(|(config, written)| everything(context, &config, &written));
+    in_force.iter_mut().for_each(|all| all.notes.append(&mut remarks));
     let coloured = !context.json && std::io::IsTerminal::is_terminal(&std::io::stdout());
     let mut text = render(&problems, coloured);
     // Behind problems the settings would only push them off the screen.
@@ -91,8 +94,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     Ok(if refused { Exit::Refused } else { Exit::Done })
 }
 
-/// The problems of one campaign file: its own, its times as of now, and that its pool exists.
-fn campaign(path: &std::path::Path, config: Option<&Config>, context: &Context) -> Vec<Problem> {
+/// The problems of one campaign file: its own, its times as of now, that its pool exists, and those of its templates' files.
+fn campaign(
+    path: &std::path::Path,
+    config: Option<&Config>,
+    context: &Context,
+    remarks: &mut Vec<String>,
+) -> Vec<Problem> {
     let file = match SourceFile::open(path) {
         Ok(file) => file,
         Err(problem) => return vec![*problem],
@@ -100,6 +108,11 @@ fn campaign(path: &std::path::Path, config: Option<&Config>, context: &Context) 
     let zone = config.map_or(TimeZone::UTC, |config| config.timezone.clone());
     let read = read_campaign_file(&file, &zone);
     let mut problems = read.problems;
+    match read.value.as_ref().map(content::read) {
+        Some(Ok(said)) => remarks.extend(said.notes),
+        Some(Err(found)) => problems.extend(found.into_iter().map(|why| Problem::of_file(&file, why))),
+        None => {}
+    }
     if let (Some(campaign), Some(config)) = (read.value, config) {
         problems.extend(campaign.times.resolve(context.clock.now()).problems);
         problems.extend(campaign.unknown_pool(config.pools.keys()));

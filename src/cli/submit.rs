@@ -1,5 +1,7 @@
 //! Owns `submit`: a campaign file and its list go into the store; and the reading of campaign files for the other commands.
 
+pub(crate) mod content;
+
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,9 +12,8 @@ use serde::Serialize;
 
 use super::run::open_tokens;
 use super::{Context, Exit, Failure, Outcome};
-use crate::compose::{Content, Places};
 use crate::config::Config;
-use crate::config::campaign_file::{CampaignFile, Times, When, read_campaign_file};
+use crate::config::campaign_file::{Times, When, read_campaign_file};
 use crate::config::problem::{Problem, Severity, SourceFile, render};
 use crate::intake::{Done, Intake, Options, Preview, Progress, Refused, Report, Submission};
 use crate::report::words::{Table, at, count, number};
@@ -103,17 +104,17 @@ pub(crate) fn read_submission(
     let resolved = campaign.times.resolve(now);
     let Some(times) = resolved.value else { return Err(refuse(&resolved.problems)) };
     let lints = read.problems.iter().chain(&resolved.problems).filter(|p| p.severity != Severity::Problem);
-    let lints = lints.map(sentence).collect();
+    let mut lints: Vec<String> = lints.map(sentence).collect();
+    let said = content::read(&campaign).map_err(|problems| refused(Refused::Problems(problems)))?;
+    lints.extend(said.notes);
     let submission = Submission {
         name: campaign.name.clone(),
         pool: campaign.pool.clone(),
-        content: content(&campaign)?,
-        places: Places {
-            campaign: path.display().to_string(),
-            text: campaign.text.as_ref().map(|p| p.display().to_string()).unwrap_or_default(),
-            html: campaign.html.as_ref().map(|p| p.display().to_string()).unwrap_or_default(),
-        },
+        content: said.content,
+        places: said.places,
         list: campaign.recipients.clone(),
+        reading: campaign.reading,
+        seeds: campaign.seeds.clone(),
         start: times.start,
         finish_by: times.finish_by,
         not_after: times.not_after,
@@ -128,29 +129,6 @@ fn sentence(problem: &Problem) -> String {
     let line = problem.span.map(|span| format!(":{}", span.line)).unwrap_or_default();
     let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
     format!("{}{line}: {}{help}", problem.file.name, problem.message)
-}
-
-fn content(campaign: &CampaignFile) -> Result<Content, Failure> {
-    let read = |path: &Option<PathBuf>| path.as_deref().map(template).transpose();
-    Ok(Content {
-        campaign: campaign.name.to_string(),
-        from: campaign.from.clone(),
-        reply_to: campaign.reply_to.clone(),
-        subject: campaign.subject.clone(),
-        text: read(&campaign.text)?,
-        html: read(&campaign.html)?,
-        headers: campaign.headers.clone(),
-        unsubscribe: campaign.unsubscribe.clone(),
-    })
-}
-
-fn template(path: &Path) -> Result<String, Failure> {
-    let bytes = std::fs::read(path).map_err(|e| Failure::refused(format!("{} cannot be read: {e}", path.display())))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-        Failure::refused(format!("{}:{line}: a template is UTF-8, and this is not; save it as UTF-8", path.display()))
-    })?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// The times as written, so that a relative one is the same when the file is submitted again.
@@ -206,9 +184,14 @@ fn render_report(report: &Report, config: &Config) -> String {
     };
     let relays = config.pools.get(&report.pool).into_iter().flatten().map(ToString::to_string).collect::<Vec<_>>();
     let mut text = format!(
-        "campaign {}: {} {did}, pool {} ({})\n",
+        "campaign {}: {}{} {did}, pool {} ({})\n",
         report.campaign,
         count(report.recipients, "recipient"),
+        if report.seeds.is_empty() {
+            String::new()
+        } else {
+            format!(" and {}", count(report.seeds.len() as u64, "seed"))
+        },
         report.pool,
         relays.join(", ")
     );
@@ -231,6 +214,10 @@ fn render_report(report: &Report, config: &Config) -> String {
         ));
     }
     text.push_str(&render_rejects(report));
+    for seed in &report.seeds {
+        let known = if seed.in_list { ", in the list too" } else { "" };
+        text.push_str(&format!("  seed {}: {}{known}\n", seed.address, seed.group));
+    }
     let mut table = Table::new(["group", "recipients", "of these to dead domains"], &[1, 2]);
     for group in &report.groups {
         table.row([group.group.to_string(), number(group.recipients), number(group.dead)]);

@@ -16,11 +16,10 @@ use crate::core::plan::{AddressForm, Group, Groups};
 use crate::relay::Outgoing;
 
 use super::mailbox::Mailbox;
-use super::template::{Places, Row, Sheets};
+use super::part::{LINE_MAX, Part, Writer};
+use super::template::{Places, Row, Sheets, variables};
 use super::{ComposeError, Composer, Content, Identity, Recipient, Tokens};
 
-/// Longest line that SMTP must carry, without CRLF (RFC 5321 4.5.3.1.6).
-const LINE_MAX: usize = 998;
 /// Headers that Hikagen writes itself, or that belong to the systems on the way.
 const OWN_HEADERS: [&str; 21] = [
     "from",
@@ -56,6 +55,7 @@ pub struct Templates {
     from: HeaderValue,
     reply_to: Option<HeaderValue>,
     headers: Vec<String>,
+    made_elsewhere: Option<Part>,
     one_click: bool,
 }
 
@@ -105,6 +105,7 @@ impl Templates {
             },
             sender: from.address,
             headers: content.headers.iter().map(|(name, _)| name.clone()).collect(),
+            made_elsewhere: content.parts.clone().map(Part::without_sources),
             one_click: content.unsubscribe.as_ref().is_some_and(|u| u.one_click),
         })
     }
@@ -121,11 +122,17 @@ impl Templates {
         self.sheets.hidden(columns)
     }
 
+    /// Which of `columns` a template uses, by their places.
+    #[must_use]
+    pub fn used(&self, columns: &[String]) -> Vec<usize> {
+        self.sheets.used(columns)
+    }
+
     fn row(&self, recipient: Recipient<'_>, identity: &Identity, token: &str) -> Result<(Value, Links), ComposeError> {
         let columns: BTreeMap<String, String> = serde_json::from_str(recipient.columns)
             .map_err(|e| ComposeError(format!("the stored columns of {} cannot be read: {e}", recipient.message)))?;
         let mut row = Row {
-            columns: columns.into_iter().map(|(name, text)| (name, Value::from(text))).collect(),
+            columns: variables(columns),
             email: Value::from(recipient.address),
             campaign: self.campaign.clone(),
             domain: Value::from(identity.domain.as_str()),
@@ -194,6 +201,12 @@ impl Templates {
     }
 
     fn parts(&self, row: &Value, token: &str) -> Result<Vec<u8>, ComposeError> {
+        if let Some(part) = &self.made_elsewhere {
+            let render = |name: &str| self.sheets.render(name, row);
+            let mut writer = Writer::new(&render, self.tokens.boundary(token));
+            writer.write(part)?;
+            return Ok(writer.out);
+        }
         let text = self.sheets.render("text", row)?.map(|t| part(ContentType::TEXT_PLAIN, &t));
         let html = self.sheets.render("html", row)?.map(|h| part(ContentType::TEXT_HTML, &h));
         Ok(match (text, html) {
@@ -229,8 +242,8 @@ impl Templates {
         let (row, _) = self.row(recipient, identity, &token)?;
         Ok(Shown {
             subject: one_line(&self.sheets.render("subject", &row)?.unwrap_or_default()),
-            text: self.sheets.render("text", &row)?,
-            html: self.sheets.render("html", &row)?,
+            text: self.sheets.render_first("text", "text/plain", &row)?,
+            html: self.sheets.render_first("html", "text/html", &row)?,
         })
     }
 }
@@ -324,14 +337,19 @@ pub fn check_header_name(name: &str) -> Result<(), ComposeError> {
             name.escape_debug()
         )));
     }
-    if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+    if is_own_header(&name.to_ascii_lowercase()) {
         return Err(ComposeError(format!("the header {name} cannot be set: it is written by Hikagen or on the way")));
     }
     Ok(())
 }
 
+/// Whether Hikagen writes this header (in lower case) itself, or a system on the way does.
+pub(super) fn is_own_header(name: &str) -> bool {
+    OWN_HEADERS.contains(&name)
+}
+
 fn check_parts(content: &Content) -> Result<(), ComposeError> {
-    if content.text.is_none() && content.html.is_none() {
+    if content.text.is_none() && content.html.is_none() && content.parts.is_none() {
         return Err(ComposeError("a campaign needs text, html or both".to_owned()));
     }
     match &content.unsubscribe {
@@ -355,7 +373,7 @@ fn part(kind: ContentType, text: &str) -> SinglePart {
 }
 
 /// Line ends as CRLF; other control characters are left out.
-fn canonical(text: &str) -> String {
+pub(super) fn canonical(text: &str) -> String {
     let mut whole = String::with_capacity(text.len() + text.len() / 16 + 2);
     for line in text.split_inclusive('\n') {
         let (line, ended) = line.strip_suffix('\n').map_or((line, false), |line| (line, true));

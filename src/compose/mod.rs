@@ -3,8 +3,11 @@
 //! Invariants: composing is late, from the stored revision; the same message always has the same Message-ID and token; nothing
 //! from a list can end a header or a command.
 
+mod css;
+mod eml;
 mod mailbox;
 mod message;
+mod part;
 mod template;
 mod token;
 
@@ -14,9 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::core::campaign::MessageId;
 use crate::relay::Outgoing;
 
+pub use css::{CssProblem, Inlined, inline_css};
+pub use eml::{Eml, read_eml};
 pub use mailbox::{Mailbox, ascii_domain};
 pub use message::{Shown, Templates, check_header_name};
-pub use template::{BUILT_IN, Places};
+pub use part::{Part, Transfer};
+pub use template::{BUILT_IN, Places, check_syntax};
 pub use token::{KeyError, TOKEN_LETTERS, Tokens};
 
 /// What a campaign says: stored as JSON in its revision.
@@ -34,6 +40,9 @@ pub struct Content {
     pub text: Option<String>,
     /// Template of the HTML part.
     pub html: Option<String>,
+    /// Parts of a mail made elsewhere, in place of text and html.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Part>,
     /// Further headers: name and template.
     pub headers: Vec<(String, String)>,
     /// Unsubscribe URL (template, `{token}` too) and whether one click is enough (RFC 8058).

@@ -13,7 +13,8 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Undefi
 
 use crate::config::problem::did_you_mean;
 
-use super::{ComposeError, Content};
+use super::part::sheet_name;
+use super::{ComposeError, Content, Part};
 
 /// Steps that one template may take for one message. A page of 5 KB with a loop over 20 items takes under 1 000.
 const FUEL: u64 = 100_000;
@@ -39,12 +40,22 @@ pub struct Places {
     pub text: String,
     /// The file of the HTML part.
     pub html: String,
+    /// The mail made elsewhere.
+    pub eml: String,
+    /// The HTML part as its file has it, where its CSS was inlined since.
+    pub html_as_written: Option<String>,
 }
 
 impl Default for Places {
     fn default() -> Self {
         let word = str::to_owned;
-        Self { campaign: word("campaign"), text: word("text template"), html: word("html template") }
+        Self {
+            campaign: word("campaign"),
+            text: word("text template"),
+            html: word("html template"),
+            eml: word("eml"),
+            html_as_written: None,
+        }
     }
 }
 
@@ -78,7 +89,20 @@ impl Object for Row {
     }
 }
 
-/// Compiled templates by name: `subject`, `text`, `html`, `url`, `mailto`, `header NAME`.
+/// Columns as templates see them: `address.city`, which a list has of an object inside another, is `city` of `address` too. A
+/// column that is called `address` itself stays what it is.
+pub(super) fn variables(columns: BTreeMap<String, String>) -> BTreeMap<String, Value> {
+    let mut inner: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for (name, text) in columns.iter().filter(|(name, _)| name.contains('.')) {
+        if let Some((outer, rest)) = name.split_once('.').filter(|(outer, _)| !columns.contains_key(*outer)) {
+            inner.entry(outer.to_owned()).or_default().insert(rest.to_owned(), text.clone());
+        }
+    }
+    let texts = columns.into_iter().map(|(name, text)| (name, Value::from(text)));
+    texts.chain(inner.into_iter().map(|(name, columns)| (name, Value::from(variables(columns))))).collect()
+}
+
+/// Compiled templates by name: `subject`, `text`, `html`, `part N KIND`, `url`, `mailto`, `header NAME`.
 pub(super) struct Sheets {
     env: Environment<'static>,
     names: Vec<String>,
@@ -101,6 +125,9 @@ impl Sheets {
         add("subject", &content.subject);
         content.text.iter().for_each(|text| add("text", text));
         content.html.iter().for_each(|html| add("html", html));
+        for (n, (kind, source)) in content.parts.iter().flat_map(Part::templates).enumerate() {
+            add(&sheet_name(n + 1, kind), source);
+        }
         for (name, source) in &content.headers {
             add(&format!("header {name}"), source);
         }
@@ -136,6 +163,12 @@ impl Sheets {
         template.render(row.clone()).map(Some).map_err(|error| self.explain(name, template.source(), &error))
     }
 
+    /// Renders `name`, or the first part of that kind of a mail made elsewhere.
+    pub(super) fn render_first(&self, name: &str, kind: &str, row: &Value) -> Result<Option<String>, ComposeError> {
+        let part = self.names.iter().find(|sheet| sheet.starts_with("part ") && sheet.ends_with(&format!(" {kind}")));
+        self.render(part.map_or(name, String::as_str), row)
+    }
+
     /// Every name that a template uses and neither `columns` nor Hikagen has, with file, line, and what was perhaps meant.
     pub(super) fn undefined(&self, columns: &[String]) -> Vec<ComposeError> {
         let mut problems = Vec::new();
@@ -146,7 +179,8 @@ impl Sheets {
                 .into_iter()
                 .filter_map(|path| {
                     let why = self.why_unknown(&path, columns)?;
-                    Some((line_of(template.source(), &path), path, why))
+                    let written = self.places.html_as_written.as_deref().filter(|_| name == "html");
+                    Some((line_of(written.unwrap_or(template.source()), &path), path, why))
                 })
                 .collect();
             unknown.sort();
@@ -161,6 +195,19 @@ impl Sheets {
     fn why_unknown(&self, path: &str, columns: &[String]) -> Option<String> {
         let root = path.split('.').next().unwrap_or(path);
         let is_column = columns.iter().any(|c| c == root);
+        let inside: Vec<&str> =
+            columns.iter().filter(|c| c.starts_with(&format!("{root}."))).map(String::as_str).collect();
+        if !is_column && !inside.is_empty() {
+            let part = inside.contains(&path) || inside.iter().any(|c| c.starts_with(&format!("{path}.")));
+            let near = did_you_mean(path, inside.iter().copied()).map(|n| format!("did you mean \"{n}\"? "));
+            return (!part).then(|| {
+                format!(
+                    "is no key of the objects \"{root}\"; {}They have: {}",
+                    near.unwrap_or_default(),
+                    inside.join(", ")
+                )
+            });
+        }
         let is_global = self.env.globals().any(|(name, _)| name == root);
         let is_built_in = root == TOKEN
             || BUILT_IN
@@ -198,6 +245,18 @@ impl Sheets {
         BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).filter(|name| hides(name) && used(name)).collect()
     }
 
+    /// Which of `columns` a template uses.
+    pub(super) fn used(&self, columns: &[String]) -> Vec<usize> {
+        let mut paths: Vec<String> = Vec::new();
+        for name in &self.names {
+            let template = self.env.get_template(name);
+            paths.extend(template.map(|t| t.undeclared_variables(true)).unwrap_or_default());
+        }
+        let inside = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+        let used = |column: &str| paths.iter().any(|path| path == column || inside(path, column));
+        columns.iter().enumerate().filter(|(_, column)| used(column)).map(|(at, _)| at).collect()
+    }
+
     fn explain(&self, name: &str, source: &str, error: &Error) -> ComposeError {
         let place = self.place(name, error.line());
         if error.kind() == ErrorKind::OutOfFuel {
@@ -223,15 +282,29 @@ impl Sheets {
             "html" => format!("{}{line}", self.places.html),
             "url" => format!("{}, unsubscribe url", self.places.campaign),
             "mailto" => format!("{}, unsubscribe mailto", self.places.campaign),
+            part if part.starts_with("part ") => {
+                let kind = part.rsplit(' ').next().unwrap_or_default();
+                format!("{}, {kind} part{line}", self.places.eml)
+            }
             other => format!("{}, {other}", self.places.campaign),
         }
     }
+}
+
+/// Whether `source`, which is HTML and was read from `file`, is a template.
+///
+/// # Errors
+/// In words, with file and line.
+pub fn check_syntax(source: &str, file: &str) -> Result<(), ComposeError> {
+    let places = Places { html: file.to_owned(), ..Places::default() };
+    Sheets { env: environment(), names: Vec::new(), places, has_unsubscribe_url: false }.add("html", source)
 }
 
 fn environment() -> Environment<'static> {
     let mut env = Environment::new();
     env.set_auto_escape_callback(|name| match name {
         "html" => AutoEscape::Html,
+        name if name.starts_with("part ") && name.ends_with("html") => AutoEscape::Html,
         "url" | "mailto" => AutoEscape::Custom("url".into()),
         _ => AutoEscape::None,
     });

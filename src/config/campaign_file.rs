@@ -3,6 +3,8 @@
 //! Invariants: every problem at once; nothing in it can end a header; times stay as written until somebody says what time it
 //! is (`Times::resolve`); paths are relative to the campaign file; templates and list are opened by others.
 
+mod list;
+mod seeds;
 mod times;
 
 use std::num::NonZeroU32;
@@ -11,6 +13,9 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+pub use list::{ListEncoding, ListFormat, ListReading};
+pub(in crate::config) use seeds::SEEDS_MAX;
+pub use seeds::{Seed, Seeds};
 pub use times::{Instants, Times, When};
 
 use super::config_file::headers;
@@ -30,18 +35,26 @@ pub struct CampaignFile {
     pub file: Arc<SourceFile>,
     /// Its name: with an address, the key of a message.
     pub name: CampaignName,
-    /// `"例市場 <news@m.example.jp>"`, as written.
-    pub from: String,
+    /// `"例市場 <news@m.example.jp>"`, as written; `None`: that of `eml`.
+    pub from: Option<String>,
     /// Where answers go, as written.
     pub reply_to: Option<String>,
-    /// Template.
-    pub subject: String,
+    /// Template; `None`: that of `eml`.
+    pub subject: Option<String>,
     /// File of the text template.
     pub text: Option<PathBuf>,
     /// File of the HTML template.
     pub html: Option<PathBuf>,
+    /// A mail made elsewhere, in place of text and HTML template.
+    pub eml: Option<PathBuf>,
+    /// The CSS of `<style>` is put into the elements that it selects.
+    pub inline_css: bool,
     /// The list.
     pub recipients: PathBuf,
+    /// How the list is to be read, where the file says so.
+    pub reading: ListReading,
+    /// Who gets it first.
+    pub seeds: Seeds,
     /// The relays it may use.
     pub pool: PoolName,
     /// Start, deadline, end.
@@ -93,16 +106,21 @@ fn campaign(problems: &Problems, root: &Node, timezone: &TimeZone) -> Option<Cam
     fields.known(&CAMPAIGN);
     let folder = Path::new(&problems.file().name).parent().unwrap_or(Path::new(""));
     let name = fields.required("campaign", "a name such as spring-2026").and(fields.parsed("campaign", "a name"));
-    let from = fields.required("from", "\"Name <address>\"").and(fields.read("from", mailbox));
-    let reply_to = fields.read("reply_to", mailbox);
-    let subject = fields.required("subject", "a text, columns as {{ name }}").and(fields.read("subject", line));
     let path = |key: &str| fields.read(key, |problems, node| beside(problems, node, folder));
-    let (text, html) = (path("text"), path("html"));
-    if fields.node("text").or_else(|| fields.node("html")).is_none() {
-        let help = "add `text: FILE`, `html: FILE` or both";
-        problems.at_with(fields.span, "expected text, html or both, got neither", help);
-    }
-    let recipients = fields.required("recipients", "a CSV file with a column \"email\"").and(path("recipients"));
+    let (text, html, eml) = (path("text"), path("html"), path("eml"));
+    // Reported where it is missing; what a mail made elsewhere brings need not be there.
+    let has_eml = fields.node("eml").is_some();
+    let sure = |found: Option<String>, key: &str, what: &str| {
+        if has_eml || fields.required(key, what).is_some() { Some(found) } else { None }
+    };
+    let from = sure(fields.read("from", mailbox), "from", "\"Name <address>\"");
+    let reply_to = fields.read("reply_to", mailbox);
+    let subject = sure(fields.read("subject", line), "subject", "a text, columns as {{ name }}");
+    one_body(&fields);
+    let recipients =
+        fields.required("recipients", "a CSV or JSONL file with a column \"email\"").and(path("recipients"));
+    let seeds = seeds::read(&fields, folder);
+    let inline_css = fields.flag("inline_css").unwrap_or(false);
     let pool = fields.required("pool", "a pool of the configuration").and(fields.parsed("pool", "the name of a pool"));
     let times = times::read(&fields, timezone);
     let class = fields.one_of("priority", &Class::ALL.map(|class| (class.as_str(), class))).unwrap_or(Class::Bulk);
@@ -132,7 +150,11 @@ fn campaign(problems: &Problems, root: &Node, timezone: &TimeZone) -> Option<Cam
         subject: subject?,
         text,
         html,
+        eml,
+        inline_css,
         recipients: recipients?,
+        reading: list::reading(&fields),
+        seeds,
         pool: pool?,
         times,
         class,
@@ -141,6 +163,26 @@ fn campaign(problems: &Problems, root: &Node, timezone: &TimeZone) -> Option<Cam
         unsubscribe,
         pool_place: fields.node("pool").map_or(root.span, |node| node.span),
     })
+}
+
+/// Reports a campaign that says nothing, or the same twice.
+fn one_body(fields: &Fields<'_>) {
+    let problems = fields.problems();
+    let body = fields.node("text").or_else(|| fields.node("html"));
+    match (fields.entry("eml"), body) {
+        (None, None) => {
+            let help = "add `text: FILE`, `html: FILE` or both, or `eml: FILE`";
+            problems.at_with(fields.span, "expected text, html or both, got neither", help);
+        }
+        (Some(eml), Some(_)) => {
+            let help = "a mail made elsewhere has its own parts; take the other keys away";
+            problems.at_with(eml.key_span, "expected eml, or text and html, got both", help);
+        }
+        _ => {}
+    }
+    if let (Some(inline), None, None) = (fields.entry("inline_css"), fields.node("html"), fields.node("eml")) {
+        problems.at_with(inline.key_span, "inline_css without an HTML part", "add `html: FILE`, or take the key away");
+    }
 }
 
 /// `Name <address>` or `address`, as written; the address is one that SMTP can carry.

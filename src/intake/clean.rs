@@ -41,6 +41,8 @@ pub enum Rule {
     BrokenCharacter,
     /// The mail composed for this row breaks a limit of its group.
     Composed,
+    /// A line of a JSONL list that is no JSON object of texts, numbers and truth values.
+    Json,
 }
 
 impl Rule {
@@ -57,6 +59,7 @@ impl Rule {
             Self::ControlCharacter => "control-character",
             Self::BrokenCharacter => "broken-character",
             Self::Composed => "composed",
+            Self::Json => "json",
         }
     }
 }
@@ -98,7 +101,7 @@ pub(super) fn clean<'a>(
 }
 
 fn judge<'a>(record: &StringRecord, header: &Header, groups: &'a Groups) -> Result<Clean<'a>, Refusal> {
-    check_shape(record, header)?;
+    check_shape(record, header).map_err(|refusal| damaged(record, header).unwrap_or(refusal))?;
     let raw = record.get(header.email).unwrap_or_default();
     let address = clean_address(raw)?;
     for (name, value) in header.names.iter().zip(record) {
@@ -127,6 +130,12 @@ fn check_shape(record: &StringRecord, header: &Header) -> Result<(), Refusal> {
     }
     let values = if got == 1 { "value" } else { "values" };
     Err(Refusal::new(Rule::Columns, format!("{got} {values}; the header has {wanted} columns")))
+}
+
+/// The refusal of a row that a damaged character cut short, as the last one of a file that was not copied to its end.
+fn damaged(record: &StringRecord, header: &Header) -> Option<Refusal> {
+    let at = record.iter().position(|value| value.contains('\u{fffd}'))?;
+    check_value(header.names.get(at).map_or("", String::as_str), record.get(at).unwrap_or_default()).err()
 }
 
 fn check_value(name: &str, value: &str) -> Result<(), Refusal> {

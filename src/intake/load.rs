@@ -65,7 +65,8 @@ pub(super) async fn load(
         done: Enqueued::default(),
     };
     let mut rows = list.rows().map_err(|e| Refused::Problems(vec![e]))?;
-    let mut batch: Vec<NewMessage> = Vec::with_capacity(BATCH_FIRST);
+    // In front of the list: the first in their lines.
+    let mut batch: Vec<NewMessage> = survey.seeds.messages().into_iter().map(|(_, message)| message).collect();
     let (mut at, mut taken) = (0_u64, 0_u64);
     while let Some((_, record)) = rows.next_row().map_err(|e| Refused::Problems(vec![e]))? {
         at += 1;

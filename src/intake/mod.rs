@@ -7,11 +7,13 @@
 mod clean;
 mod encoding;
 mod first_day;
+mod jsonl;
 mod load;
 mod preview;
 mod rejects;
 mod resubmit;
 mod rows;
+mod seeds;
 mod suppressions;
 mod survey;
 mod trial;
@@ -25,7 +27,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
-use crate::compose::{Content, Identity, Places, Templates, Tokens};
+use crate::compose::{Content, Identity, Part, Places, Templates, Tokens};
+use crate::config::campaign_file::{ListReading, Seeds};
 use crate::config::{Config, RelaySettings};
 use crate::core::campaign::{CampaignState, Class};
 use crate::core::names::{CampaignName, PoolName};
@@ -36,6 +39,7 @@ pub use encoding::Encoding;
 pub use first_day::LaneFirstDay;
 pub use preview::Preview;
 pub use rejects::Reject;
+pub use seeds::SeedView;
 pub use suppressions::{clean_key, read_suppressions, reason_of};
 pub use survey::GroupCount;
 pub use trial::Trial;
@@ -44,6 +48,7 @@ use load::{Target, load};
 use rejects::Rejects;
 use resubmit::Resubmission;
 use rows::List;
+use seeds::Planted;
 use survey::{Survey, survey};
 
 /// A campaign as its file says it.
@@ -59,6 +64,10 @@ pub struct Submission {
     pub places: Places,
     /// The list.
     pub list: PathBuf,
+    /// How it is to be read, where that is said.
+    pub reading: ListReading,
+    /// Who gets it first.
+    pub seeds: Seeds,
     /// First instant of claiming.
     pub start: Timestamp,
     /// When it should be done.
@@ -188,9 +197,11 @@ pub struct Report {
     pub columns: Vec<String>,
     /// Rows below the header.
     pub rows: u64,
-    /// Recipients: rows less refused ones and duplicates.
+    /// Recipients: rows less refused ones, duplicates and rows of seeds.
     pub recipients: u64,
-    /// Rows that repeat an address; the first counts.
+    /// Who gets it first, beside the recipients.
+    pub seeds: Vec<SeedView>,
+    /// Rows that repeat an address, the first counts; or that of a seed.
     pub duplicates: u64,
     /// Rows refused.
     pub rejected: u64,
@@ -294,19 +305,22 @@ impl Intake<'_> {
         let mut problems = Vec::new();
         let relays = self.relays(&submission.pool).map_err(|problem| problems.push(problem)).unwrap_or_default();
         let templates = self.templates(submission).map_err(|errors| problems.extend(errors)).ok();
-        let list = List::open(&submission.list, &mut |bytes| progress(Progress::Reading { bytes }));
+        let list = List::open(&submission.list, submission.reading, &mut |bytes| progress(Progress::Reading { bytes }));
         let list = list.map_err(|problem| problems.push(problem)).ok();
         if let (Some(templates), Some(list)) = (&templates, &list) {
             problems.extend(templates.undefined(&list.header.names).into_iter().map(|e| e.0));
         }
-        let (Some(templates), Some(list), true) = (templates, list, problems.is_empty()) else {
+        let (Some(templates), Some(mut list), true) = (templates, list, problems.is_empty()) else {
             return Err(Refused::Problems(problems));
         };
+        list.need(templates.used(&list.header.names));
+        let groups = &self.config.groups;
+        let seeds = Planted::of(&submission.seeds, &list.header, groups).map_err(Refused::Problems)?;
         let rejects = Rejects::new(&submission.list, list.encoding, !options.dry_run);
-        let mut survey = survey(&list, &self.config.groups, rejects, progress)?;
+        let mut survey = survey(&list, groups, rejects, seeds, progress)?;
         let identities: Vec<Identity> = relays.into_iter().map(identity).collect();
         survey.try_composing(&templates, &identities, self.clock.now()).map_err(Refused::Problems)?;
-        if survey.recipients == 0 {
+        if survey.recipients == 0 && !survey.seeds.any_in_list() {
             let path = submission.list.display();
             let refused = survey.rejects.count;
             let first = survey.rejects.first.first().map(|r| format!(" (line {}: {})", r.line, r.reason));
@@ -388,6 +402,7 @@ fn report_of(
         columns: list.header.names.clone(),
         rows: survey.rows,
         recipients: survey.recipients,
+        seeds: survey.seeds.views(),
         duplicates: survey.duplicates,
         rejected: survey.rejects.count,
         rejected_by_rule: survey.rules.clone(),
@@ -414,7 +429,8 @@ fn warnings(submission: &Submission, templates: &Templates, list: &List) -> Vec<
     if content.unsubscribe.as_ref().is_some_and(|u| u.url.is_some() && !u.one_click) {
         warn("unsubscribe without \"one_click: true\": Gmail and Yahoo ask bulk senders for it (RFC 8058)");
     }
-    if content.text.is_none() {
+    let has_text = |part: &Part| part.templates().iter().any(|(kind, _)| *kind == "text/plain");
+    if content.text.is_none() && !content.parts.as_ref().is_some_and(has_text) {
         warn("no text part: some phones and filters of the carriers refuse mail that is HTML only");
     }
     if content.subject.trim().is_empty() {

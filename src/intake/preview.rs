@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::clean::{clean, columns_json};
-use super::rows::List;
+use super::rows::{List, Row};
 use super::{Intake, Refused, Submission, identity};
 use crate::compose::{Composer, Recipient};
 use crate::core::campaign::MessageId;
@@ -55,14 +55,18 @@ impl Intake<'_> {
         let mut problems = Vec::new();
         let relays = self.relays(&submission.pool).map_err(|problem| problems.push(problem)).unwrap_or_default();
         let templates = self.templates(submission).map_err(|errors| problems.extend(errors)).ok();
-        let list = List::open(&submission.list, &mut |_| {}).map_err(|problem| problems.push(problem)).ok();
+        let list = List::open(&submission.list, submission.reading, &mut |_| {})
+            .map_err(|problem| problems.push(problem))
+            .ok();
         if let (Some(templates), Some(list)) = (&templates, &list) {
             problems.extend(templates.undefined(&list.header.names).into_iter().map(|e| e.0));
         }
-        let (Some(templates), Some(list), Some(relay), true) = (templates, list, relays.first(), problems.is_empty())
+        let (Some(templates), Some(mut list), Some(relay), true) =
+            (templates, list, relays.first(), problems.is_empty())
         else {
             return Err(Refused::Problems(problems));
         };
+        list.need(templates.used(&list.header.names));
         let mut preview = self.find(&list, row, &submission.list)?;
         let identity = identity(relay);
         let address = preview.recipient.clone();
@@ -83,13 +87,14 @@ impl Intake<'_> {
     fn find(&self, list: &List, row: u64, path: &Path) -> Result<Preview, Refused> {
         let mut rows = list.rows()?;
         let mut at = 0;
-        while let Some((line, record)) = rows.next_row()? {
+        while let Some(Row { line, record, refusal }) = rows.next_checked()? {
             at += 1;
             if at < row {
                 continue;
             }
             let path = path.display();
-            return match clean(record, &list.header, &self.config.groups) {
+            let judged = refusal.map_or_else(|| clean(record, &list.header, &self.config.groups), |r| Some(Err(r)));
+            return match judged {
                 Some(Ok(clean)) => Ok(Preview {
                     row,
                     line,

@@ -75,6 +75,7 @@ fn changes(submission: &Submission, row: &CampaignRow) -> Vec<&'static str> {
             ("subject", old.subject != new.subject),
             ("text", old.text != new.text),
             ("html", old.html != new.html),
+            ("eml", old.parts != new.parts),
             ("headers", old.headers != new.headers),
             ("unsubscribe", old.unsubscribe != new.unsubscribe),
         ];

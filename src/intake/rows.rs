@@ -1,4 +1,4 @@
-//! Owns the reading of a list: CSV of any encoding, row after row, in bounded memory, twice the same.
+//! Owns the reading of a list: CSV or JSONL of any encoding, row after row, in bounded memory, twice the same.
 //!
 //! Invariants: a row is never longer than [`ROW_MAX`]; a quote that is left open is an error with its line, not a file in memory; a
 //! row's line is the one where it begins.
@@ -11,14 +11,16 @@ use std::time::SystemTime;
 
 use csv::StringRecord;
 
-use super::clean::fold;
-use super::encoding::{Encoding, sniff};
+use super::clean::{Refusal, fold};
+use super::encoding::{Encoding, Written, sniff};
+use super::jsonl;
+use crate::config::campaign_file::{ListFormat, ListReading};
 use crate::config::problem::did_you_mean;
 
 /// Longest row, octets.
-const ROW_MAX: usize = 1024 * 1024;
+pub(super) const ROW_MAX: usize = 1024 * 1024;
 /// Most columns.
-const COLUMNS_MAX: usize = 256;
+pub(super) const COLUMNS_MAX: usize = 256;
 
 /// A list, opened, its encoding and header known.
 #[derive(Debug)]
@@ -26,9 +28,21 @@ pub(super) struct List {
     path: PathBuf,
     file: File,
     pub(super) encoding: Encoding,
+    shape: Shape,
     pub(super) bytes: u64,
     modified: Option<SystemTime>,
     pub(super) header: Header,
+    /// Columns without which a row is refused: a JSON object may lack any.
+    needed: Vec<usize>,
+}
+
+/// How the octets of a list become rows.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    written: Written,
+    format: ListFormat,
+    /// Between the values of a CSV row.
+    delimiter: u8,
 }
 
 /// The columns of a list.
@@ -49,30 +63,61 @@ impl List {
     ///
     /// # Errors
     /// In words.
-    pub(super) fn open(path: &Path, seen: &mut dyn FnMut(u64)) -> Result<Self, String> {
+    pub(super) fn open(path: &Path, reading: ListReading, seen: &mut dyn FnMut(u64)) -> Result<Self, String> {
         let name = path.display();
         let mut file = File::open(path).map_err(|e| format!("{name} cannot be read: {e}"))?;
         let metadata = file.metadata().map_err(|e| format!("{name} cannot be read: {e}"))?;
         if !metadata.is_file() {
             return Err(format!("{name} is not a file"));
         }
-        let empty = || {
-            format!("{name} is empty: expected a first line with column names, one of them \"email\", and a row below")
+        let format = reading.format.unwrap_or_else(|| ListFormat::of(path));
+        let empty = || match format {
+            ListFormat::Csv => format!(
+                "{name} is empty: expected a first line with column names, one of them \"email\", and a row below"
+            ),
+            ListFormat::Jsonl => format!("{name} is empty: expected one JSON object a line, each with \"email\""),
         };
         if metadata.len() == 0 {
             return Err(empty());
         }
-        let encoding = sniff(&mut file, path, seen)?;
-        let mut rows = Rows::over(&file, encoding, path)?;
-        let Some((line, first)) = rows.next_row()? else { return Err(empty()) };
-        let header = Header::read(first).map_err(|why| format!("{name}:{line}: {why}"))?;
+        let written = sniff(&mut file, path, reading.encoding, seen)?;
+        let mut shape = Shape { written, format, delimiter: b',' };
+        let header = match format {
+            ListFormat::Csv => {
+                shape.delimiter = delimiter(&file, shape, path)?;
+                let mut rows = Rows::over(&file, shape, path)?;
+                let Some((line, first)) = rows.next_row()? else { return Err(empty()) };
+                Header::read(first).map_err(|why| format!("{name}:{line}: {why}"))?
+            }
+            ListFormat::Jsonl => {
+                let names = jsonl::names(text(&file, written, path)?, path)?;
+                if names.is_empty() {
+                    return Err(empty());
+                }
+                Header::of(names).map_err(|why| format!("{name}: {why}"))?
+            }
+        };
+        let (encoding, bytes) = (written.encoding, metadata.len());
         let modified = metadata.modified().ok();
-        Ok(Self { path: path.to_owned(), file, encoding, bytes: metadata.len(), modified, header })
+        Ok(Self { path: path.to_owned(), file, encoding, shape, bytes, modified, header, needed: Vec::new() })
+    }
+
+    /// From now on a row that lacks one of these columns is refused. (One without an address is, whatever is needed.)
+    pub(super) fn need(&mut self, columns: Vec<usize>) {
+        self.needed = columns.into_iter().filter(|column| *column != self.header.email).collect();
     }
 
     /// The rows below the header, from the first on.
     pub(super) fn rows(&self) -> Result<Rows, String> {
-        let mut rows = Rows::over(&self.file, self.encoding, &self.path)?;
+        if self.shape.format == ListFormat::Jsonl {
+            let text = text(&self.file, self.shape.written, &self.path)?;
+            return Ok(Rows {
+                source: Source::Jsonl(jsonl::Objects::new(text, &self.header.names, &self.needed, &self.path)),
+                record: StringRecord::new(),
+                place: self.path.display().to_string(),
+            });
+        }
+        let mut rows = Rows::over(&self.file, self.shape, &self.path)?;
         rows.next_row()?;
         Ok(rows)
     }
@@ -83,7 +128,38 @@ impl List {
     }
 }
 
+/// The file from behind its mark, as UTF-8.
+fn text(file: &File, written: Written, path: &Path) -> Result<Box<dyn Read + Send>, String> {
+    let fail = |e: io::Error| format!("{} cannot be read: {e}", path.display());
+    let mut file = file.try_clone().map_err(fail)?;
+    file.seek(SeekFrom::Start(written.mark)).map_err(fail)?;
+    Ok(match written.encoding.decoder() {
+        Some(decoder) => Box::new(BufReader::with_capacity(
+            64 * 1024,
+            encoding_rs_io::DecodeReaderBytesBuilder::new().encoding(Some(decoder)).build(file),
+        )),
+        None => Box::new(file),
+    })
+}
+
+/// A comma; a tab in the UTF-16 that spreadsheets call "Unicode text", where the first line has tabs and no comma.
+fn delimiter(file: &File, shape: Shape, path: &Path) -> Result<u8, String> {
+    if !matches!(shape.written.encoding, Encoding::Utf16Le | Encoding::Utf16Be) {
+        return Ok(b',');
+    }
+    let mut rows = Rows::over(file, shape, path)?;
+    let Some((_, first)) = rows.next_row()? else { return Ok(b',') };
+    Ok(if first.len() == 1 && first.get(0).is_some_and(|name| name.contains('\t')) { b'\t' } else { b',' })
+}
+
 impl Header {
+    /// The columns of a list whose keys are `names`.
+    fn of(names: Vec<String>) -> Result<Self, String> {
+        let email = names.iter().position(|name| name == "email").ok_or_else(|| no_email(&names))?;
+        let score = names.iter().position(|name| name == "score");
+        Ok(Self { names, email, score, unnamed: 0 })
+    }
+
     fn read(record: &StringRecord) -> Result<Self, String> {
         let mut names: Vec<String> = record.iter().map(|name| name.trim_matches(is_blank).to_owned()).collect();
         let total = names.len();
@@ -96,27 +172,37 @@ impl Header {
         if names.len() > COLUMNS_MAX {
             return Err(format!("{} columns; at most {COLUMNS_MAX}", names.len()));
         }
-        for name in &mut names {
-            let plain = fold(name).to_lowercase();
-            if ["email", "score"].contains(&plain.as_str()) {
-                *name = plain;
-            }
-        }
+        names.iter_mut().for_each(plain);
         for (at, name) in names.iter().enumerate() {
             if let Some(first) = names[..at].iter().position(|earlier| earlier == name) {
                 return Err(format!("columns {} and {} are both called \"{name}\"", first + 1, at + 1));
             }
         }
-        let email = names.iter().position(|name| name == "email").ok_or_else(|| no_email(&names))?;
-        if let Some(bad) = names.iter().find(|name| name.chars().any(char::is_control)) {
+        if let Some(bad) = names.iter().find(|name| name.contains('\u{fffd}')) {
+            let bad = bad.escape_debug();
+            return Err(format!("the column name \"{bad}\" was damaged when the list was written or converted"));
+        }
+        let unnamed = total - names.len();
+        let header = Self { unnamed, ..Self::of(names)? };
+        if let Some(bad) = header.names.iter().find(|name| name.chars().any(char::is_control)) {
             return Err(format!("the column name \"{}\" holds a control character", bad.escape_debug()));
         }
-        let score = names.iter().position(|name| name == "score");
-        Ok(Self { unnamed: total - names.len(), names, email, score })
+        Ok(header)
+    }
+}
+
+/// `email` and `score` in whatever letters they are written.
+pub(super) fn plain(name: &mut String) {
+    let plain = fold(name).to_lowercase();
+    if ["email", "score"].contains(&plain.as_str()) {
+        *name = plain;
     }
 }
 
 fn no_email(names: &[String]) -> String {
+    if names.first().is_some_and(|name| name.starts_with(['{', '['])) {
+        return "the first line is JSON, not column names; name the list .jsonl, or write `format: jsonl`".to_owned();
+    }
     if let Some(address) = names.iter().find(|name| name.contains(['@', '＠'])) {
         return format!(
             "the first line must name the columns, one of them \"email\", but holds the address {}",
@@ -147,35 +233,62 @@ pub(super) fn is_blank(c: char) -> bool {
 
 /// Rows of a list, one at a time.
 pub(super) struct Rows {
-    reader: csv::Reader<Guard>,
+    source: Source,
     record: StringRecord,
     place: String,
 }
 
+enum Source {
+    Csv(csv::Reader<Guard>),
+    Jsonl(jsonl::Objects),
+}
+
+/// A row as it was read.
+pub(super) struct Row<'a> {
+    /// Where it begins, from 1.
+    pub(super) line: u64,
+    /// Its values in the order of the header.
+    pub(super) record: &'a StringRecord,
+    /// Why it cannot be read as a row at all.
+    pub(super) refusal: Option<Refusal>,
+}
+
 impl Rows {
-    fn over(file: &File, encoding: Encoding, path: &Path) -> Result<Self, String> {
-        let place = path.display().to_string();
-        let fail = |e: io::Error| format!("{place} cannot be read: {e}");
-        let mut file = file.try_clone().map_err(fail)?;
-        file.seek(SeekFrom::Start(if encoding == Encoding::Utf8Marked { 3 } else { 0 })).map_err(fail)?;
-        let text: Box<dyn Read + Send> = match encoding {
-            Encoding::ShiftJis => Box::new(BufReader::with_capacity(
-                64 * 1024,
-                encoding_rs_io::DecodeReaderBytesBuilder::new().encoding(Some(encoding_rs::SHIFT_JIS)).build(file),
-            )),
-            Encoding::Utf8 | Encoding::Utf8Marked => Box::new(file),
+    fn over(file: &File, shape: Shape, path: &Path) -> Result<Self, String> {
+        let guard = Guard {
+            inner: text(file, shape.written, path)?,
+            delimiter: shape.delimiter,
+            state: State::FieldStart,
+            line: 1,
+            starts: VecDeque::new(),
+            length: 0,
+            quoted_at: 1,
         };
-        let guard =
-            Guard { inner: text, state: State::FieldStart, line: 1, starts: VecDeque::new(), length: 0, quoted_at: 1 };
-        let reader =
-            csv::ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(64 * 1024).from_reader(guard);
-        Ok(Self { reader, record: StringRecord::new(), place })
+        let mut builder = csv::ReaderBuilder::new();
+        builder.has_headers(false).flexible(true).delimiter(shape.delimiter).buffer_capacity(64 * 1024);
+        let (record, place) = (StringRecord::new(), path.display().to_string());
+        Ok(Self { source: Source::Csv(builder.from_reader(guard)), record, place })
     }
 
-    /// The next row and the line where it begins.
+    /// The next row and the line where it begins; one that is refused as it stands has no values.
     pub(super) fn next_row(&mut self) -> Result<Option<(u64, &StringRecord)>, String> {
-        match self.reader.read_record(&mut self.record) {
-            Ok(true) => Ok(Some((self.reader.get_mut().starts.pop_front().unwrap_or_default(), &self.record))),
+        Ok(self.next_checked()?.map(|row| (row.line, row.record)))
+    }
+
+    /// The next row, and whether it can be read as one.
+    pub(super) fn next_checked(&mut self) -> Result<Option<Row<'_>>, String> {
+        let reader = match &mut self.source {
+            Source::Csv(reader) => reader,
+            Source::Jsonl(objects) => {
+                let next = objects.next_object(&mut self.record)?;
+                return Ok(next.map(|(line, refusal)| Row { line, record: &self.record, refusal }));
+            }
+        };
+        match reader.read_record(&mut self.record) {
+            Ok(true) => {
+                let line = reader.get_mut().starts.pop_front().unwrap_or_default();
+                Ok(Some(Row { line, record: &self.record, refusal: None }))
+            }
             Ok(false) => Ok(None),
             Err(e) => match e.into_kind() {
                 csv::ErrorKind::Io(e) if e.kind() == io::ErrorKind::InvalidData => Err(format!("{}:{e}", self.place)),
@@ -187,7 +300,10 @@ impl Rows {
 
     /// Octets of text read so far.
     pub(super) fn position(&self) -> u64 {
-        self.reader.position().byte()
+        match &self.source {
+            Source::Csv(reader) => reader.position().byte(),
+            Source::Jsonl(objects) => objects.position(),
+        }
     }
 }
 
@@ -205,6 +321,7 @@ enum State {
 /// has its line: the reader itself counts empty lines and CRLF to the row behind them.
 struct Guard {
     inner: Box<dyn Read + Send>,
+    delimiter: u8,
     state: State,
     line: u64,
     /// Lines where the rows begin that the reader has not given out yet.
@@ -233,7 +350,7 @@ impl Guard {
                     self.quoted_at = self.line;
                     State::Quoted
                 }
-                (_, b',' | b'\n' | b'\r') => State::FieldStart,
+                (_, byte) if ends_line || *byte == self.delimiter => State::FieldStart,
                 _ => State::Plain,
             };
             if *byte == b'\n' {

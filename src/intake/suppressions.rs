@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::clean::{Refusal, Rule, clean_address};
 use super::rejects::Reject;
-use super::rows::{Header, List, is_blank};
+use super::rows::{Header, List, Row, is_blank};
+use crate::config::campaign_file::ListReading;
 use crate::store::{Suppression, SuppressionReason};
 
 /// Entries kept in memory before they are handed over.
@@ -34,15 +35,15 @@ pub fn read_suppressions(
     now: Timestamp,
     take: &mut dyn FnMut(Vec<Suppression>) -> Result<(), String>,
 ) -> Result<Vec<Reject>, String> {
-    let list = List::open(path, &mut |_| {})?;
+    let list = List::open(path, ListReading::default(), &mut |_| {})?;
     let mut rows = list.rows()?;
     let mut rejects = Vec::new();
     let mut batch = Vec::new();
-    while let Some((line, record)) = rows.next_row()? {
-        if record.iter().all(|value| value.trim_matches(is_blank).is_empty()) {
+    while let Some(Row { line, record, refusal }) = rows.next_checked()? {
+        if refusal.is_none() && record.iter().all(|value| value.trim_matches(is_blank).is_empty()) {
             continue;
         }
-        match entry(record, &list.header, reason, sender, now) {
+        match refusal.map_or_else(|| entry(record, &list.header, reason, sender, now), Err) {
             Ok(entry) => batch.push(entry),
             Err(refusal) => rejects.push(Reject {
                 line,

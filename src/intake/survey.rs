@@ -13,7 +13,8 @@ use serde::Serialize;
 use super::Progress;
 use super::clean::{Clean, Refusal, Rule, clean, columns_json};
 use super::rejects::Rejects;
-use super::rows::List;
+use super::rows::{List, Row};
+use super::seeds::Planted;
 use crate::compose::{Composer, Identity, Recipient};
 use crate::core::campaign::MessageId;
 use crate::core::names::{BucketName, GroupName};
@@ -35,7 +36,7 @@ pub struct GroupCount {
     pub group: GroupName,
     /// Its bucket.
     pub bucket: BucketName,
-    /// Recipients.
+    /// Recipients, seeds too.
     pub recipients: u64,
     /// Of these: suppressed at once, because their domain is out of service.
     pub dead: u64,
@@ -105,6 +106,7 @@ pub(super) struct Survey {
     pub(super) rejects: Rejects,
     pub(super) rules: BTreeMap<Rule, u64>,
     pub(super) groups: Vec<GroupCount>,
+    pub(super) seeds: Planted,
     first: Vec<Sample>,
     longest: BTreeMap<GroupName, BinaryHeap<Sample>>,
 }
@@ -117,6 +119,7 @@ pub(super) fn survey(
     list: &List,
     groups: &Groups,
     rejects: Rejects,
+    seeds: Planted,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Survey, String> {
     let mut found = Survey {
@@ -127,21 +130,29 @@ pub(super) fn survey(
         rejects,
         rules: BTreeMap::new(),
         groups: Vec::new(),
+        seeds,
         first: Vec::new(),
         longest: BTreeMap::new(),
     };
     let mut counts: BTreeMap<GroupName, GroupCount> = BTreeMap::new();
     let mut seen = Seen::default();
+    for key in found.seeds.keys() {
+        seen.insert(key);
+    }
+    for (group, bucket) in found.seeds.places() {
+        count_of(&mut counts, group, bucket).recipients += 1;
+    }
     let mut rows = list.rows()?;
     loop {
         let position = rows.position();
-        let Some((line, record)) = rows.next_row()? else { break };
+        let Some(Row { line, record, refusal }) = rows.next_checked()? else { break };
         let at = found.rows;
         found.rows += 1;
         if at.is_multiple_of(STEP) {
             progress(Progress::Checking { bytes: position, of: list.bytes });
         }
-        let row = match clean(record, &list.header, groups) {
+        let judged = refusal.map_or_else(|| clean(record, &list.header, groups), |refusal| Some(Err(refusal)));
+        let row = match judged {
             None => {
                 found.taken.push(at, false);
                 continue;
@@ -153,25 +164,31 @@ pub(super) fn survey(
             }
             Some(Ok(row)) => row,
         };
-        let is_new = seen.insert(&row.address.key());
+        let key = row.address.key();
+        let is_new = seen.insert(&key);
+        found.seeds.meet(&key, || columns_json(record, &list.header, &row.address));
         found.taken.push(at, is_new);
         if !is_new {
             found.duplicates += 1;
             continue;
         }
         found.recipients += 1;
-        let count = counts.entry(row.group.name.clone()).or_insert_with(|| GroupCount {
-            group: row.group.name.clone(),
-            bucket: row.group.bucket.clone(),
-            recipients: 0,
-            dead: 0,
-        });
+        let count = count_of(&mut counts, &row.group.name, &row.group.bucket);
         count.recipients += 1;
         count.dead += u64::from(row.dead.is_some());
         found.sample(at, line, record, list, &row);
     }
     found.groups = counts.into_values().collect();
     Ok(found)
+}
+
+fn count_of<'a>(
+    counts: &'a mut BTreeMap<GroupName, GroupCount>,
+    group: &GroupName,
+    bucket: &BucketName,
+) -> &'a mut GroupCount {
+    let none = || GroupCount { group: group.clone(), bucket: bucket.clone(), recipients: 0, dead: 0 };
+    counts.entry(group.clone()).or_insert_with(none)
 }
 
 impl Survey {
@@ -222,12 +239,12 @@ impl Survey {
         identities: &[Identity],
         now: Timestamp,
     ) -> Result<(), Vec<String>> {
-        let attempt = |sample: &Sample| {
-            let recipient =
-                Recipient { message: MessageId(i64::MAX), address: &sample.address, columns: &sample.columns };
+        let compose = |address: &str, columns: &str| {
+            let recipient = Recipient { message: MessageId(i64::MAX), address, columns };
             identities.iter().find_map(|identity| composer.compose(recipient, identity, now).err())
         };
-        let mut problems = Vec::new();
+        let attempt = |sample: &Sample| compose(&sample.address, &sample.columns);
+        let mut problems: Vec<String> = Vec::new();
         let longest = std::mem::take(&mut self.longest);
         let mut tried: HashSet<u64> = HashSet::new();
         for (group, heap) in &longest {
@@ -257,6 +274,9 @@ impl Survey {
         if more > 0 {
             problems.push(format!("and {more} more such rows among the first {FIRST}"));
         }
+        let seeds = self.seeds.messages();
+        let failed = seeds.iter().filter_map(|(place, m)| compose(&m.address, &m.columns).map(|e| (place, e)));
+        problems.extend(failed.map(|(place, e)| format!("{place}: a seed: {}", without_number(&e.0))).take(PROBLEMS));
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 }

@@ -10,5 +10,6 @@ pub mod holds;
 pub mod json;
 pub mod overview;
 pub mod picture;
+pub mod seeds;
 pub mod why;
 pub mod words;

@@ -236,6 +236,17 @@ pub trait Store: Send + Sync {
         after: Option<MessageId>,
         limit: u32,
     ) -> Result<Vec<MessageRow>, StoreError>;
+    /// The messages to a campaign's seeds, in the order of their intake, at most 1,000.
+    async fn seeds_of(&self, id: CampaignId) -> Result<Vec<MessageRow>, StoreError> {
+        let (mut seeds, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.messages_of(id, &[], after, 2_000).await?;
+            let Some(last) = page.last() else { return Ok(seeds) };
+            after = Some(last.id);
+            seeds.extend(page.into_iter().filter(MessageRow::is_seed));
+            seeds.truncate(1_000);
+        }
+    }
 
     /// How many messages leave before this one in its bucket and pool (same or earlier class; an estimate across campaigns that
     /// share). `None` when it is not in line.

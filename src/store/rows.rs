@@ -68,6 +68,9 @@ pub struct CampaignRow {
     pub loads: i64,
 }
 
+/// The score of a seed, in thousandths: above any that a list may say (1e15), so that it is first in its line.
+pub const SEED_SCORE: i64 = 2_000_000_000_000_000;
+
 /// A recipient to enqueue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewMessage {
@@ -486,6 +489,14 @@ pub struct MessageRow {
     pub relay: Option<RelayName>,
     /// Attempts so far.
     pub attempts: u32,
+}
+
+impl MessageRow {
+    /// Whether it goes to a seed of its campaign: an address of the operator's own that gets it first.
+    #[must_use]
+    pub fn is_seed(&self) -> bool {
+        self.score >= SEED_SCORE
+    }
 }
 
 /// An attempt as stored.

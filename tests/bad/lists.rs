@@ -1,6 +1,6 @@
 //! Owns broken lists and templates: one folder each, with `expected`, which holds every word that the operator is told.
 //!
-//! `lists/NAME/list.csv` is submitted with templates that name the column `name` where there is one; `templates/NAME/` holds
+//! `lists/NAME/list.csv` (or `list.jsonl`) is submitted with templates that name the column `name` where there is one; `templates/NAME/` holds
 //! `subject`, `text` or `html` and is submitted with a sound list. `UPDATE_EXPECTED=1` writes what is told now.
 
 use std::fmt::Write as _;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use hikagen::clock::PacedClock;
 use hikagen::compose::{Content, Places, Tokens};
+use hikagen::config::campaign_file::{ListReading, Seeds};
 use hikagen::config::config_file::load;
 use hikagen::core::campaign::Class;
 use hikagen::intake::{Intake, Options, Refused, Submission};
@@ -23,8 +24,15 @@ fn submission(content: Content, list: PathBuf) -> Submission {
         name: "bad".parse().unwrap(),
         pool: "news".parse().unwrap(),
         content,
-        places: Places { campaign: "campaign.yaml".into(), text: "news.txt".into(), html: "news.html".into() },
+        places: Places {
+            campaign: "campaign.yaml".into(),
+            text: "news.txt".into(),
+            html: "news.html".into(),
+            ..Places::default()
+        },
         list,
+        reading: ListReading::default(),
+        seeds: Seeds::default(),
         start: "2026-11-24T00:00:00Z".parse().unwrap(),
         finish_by: None,
         not_after: None,
@@ -42,6 +50,7 @@ fn content() -> Content {
         subject: "News".into(),
         text: Some("News for {{ email }}\n".into()),
         html: None,
+        parts: None,
         headers: Vec::new(),
         unsubscribe: None,
     }
@@ -95,7 +104,8 @@ fn check(kind: &str, made: impl Fn(&Path) -> Submission) -> usize {
 
 #[test]
 fn every_broken_list_is_told_in_clear_words() {
-    assert!(check("lists", |path| submission(content(), path.join("list.csv"))) >= 12);
+    let list = |path: &Path| Some(path.join("list.jsonl")).filter(|p| p.is_file()).unwrap_or(path.join("list.csv"));
+    assert!(check("lists", |path| submission(content(), list(path))) >= 12);
 }
 
 #[test]

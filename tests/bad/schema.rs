@@ -24,6 +24,9 @@ use tempfile::TempDir;
 use crate::support::program::Project;
 use crate::support::scene::{RelayEntry, write_campaign, write_configuration, write_plan};
 
+/// Files of a kind beside its whole one, for what excludes what stands there.
+const BESIDE: [(&str, &str); 1] = [("campaign", "campaign-eml")];
+
 /// What a schema cannot know, in the reader's words.
 const BEYOND: [&str; 45] = [
     "expected a time zone",
@@ -147,6 +150,7 @@ impl Judge {
             ("news.txt", "text\n"),
             ("news.html", "<p>text</p>\n"),
             ("list.csv", "email\n"),
+            ("autumn.eml", "From: news@m.example.jp\n\ntext\n"),
         ] {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
@@ -203,6 +207,12 @@ fn whole(kind: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
+/// The whole file of a kind, and what stands beside it.
+fn wholes(kind: Kind) -> Vec<String> {
+    let beside = BESIDE.iter().filter(|(of, _)| *of == kind.as_str());
+    std::iter::once(kind.as_str()).chain(beside.map(|(_, name)| *name)).map(whole).collect()
+}
+
 fn parsed(text: &str) -> Value {
     serde_yaml::from_str(text).unwrap()
 }
@@ -248,7 +258,7 @@ impl Change {
 }
 
 /// Every change of one value that is tried.
-fn changes(whole: &Value) -> Vec<Change> {
+fn changes_of(whole: &Value) -> Vec<Change> {
     let mut all = Vec::new();
     places(whole, "", &mut all);
     let mut changes = Vec::new();
@@ -279,13 +289,15 @@ fn changes(whole: &Value) -> Vec<Change> {
 
 fn agree(kind: Kind) {
     let judge = Judge::new(kind);
-    let text = whole(kind.as_str());
-    let problems = judge.read(&text);
-    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    assert!(problems.is_empty(), "the whole file has problems: {told:#?}");
-    let whole = parsed(&text);
-    assert_eq!(judge.refusals(&whole), Vec::<String>::new());
-    let changes = changes(&whole);
+    let mut changes = Vec::new();
+    for text in wholes(kind) {
+        let problems = judge.read(&text);
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(problems.is_empty(), "the whole file has problems: {told:#?}");
+        let whole = parsed(&text);
+        assert_eq!(judge.refusals(&whole), Vec::<String>::new());
+        changes.extend(changes_of(&whole));
+    }
     assert!(changes.len() > 1_000);
     let wrong: Vec<String> = changes.iter().filter_map(|change| judge.differ(change)).collect();
     let shown: Vec<&str> = wrong.iter().take(100).map(String::as_str).collect();
@@ -361,7 +373,7 @@ fn every_key_of_the_tables_stands_in_the_whole_file_of_its_kind() {
     for kind in Kind::ALL {
         let (mut all, mut there) = (BTreeSet::new(), BTreeSet::new());
         known(kind.table(), &mut all);
-        met(kind.table(), &parsed(&whole(kind.as_str())), &mut there);
+        wholes(kind).iter().for_each(|text| met(kind.table(), &parsed(text), &mut there));
         let missing: Vec<&String> = all.difference(&there).collect();
         let name = kind.as_str();
         assert!(
@@ -376,14 +388,15 @@ fn every_key_of_the_tables_stands_in_the_whole_file_of_its_kind() {
 fn every_key_of_the_tables_is_read() {
     for kind in Kind::ALL {
         let judge = Judge::new(kind);
-        let whole = parsed(&whole(kind.as_str()));
-        let mut all = Vec::new();
-        places(&whole, "", &mut all);
-        for place in all {
-            let mut changed = whole.clone();
-            *changed.pointer_mut(&place).unwrap() = json!([[["nonsense"]]]);
-            let problems = judge.read(&format!("{changed:#}"));
-            assert!(!problems.is_empty(), "{}{place}: in the table of keys, but nothing reads it", kind.as_str());
+        for whole in wholes(kind).iter().map(|text| parsed(text)) {
+            let mut all = Vec::new();
+            places(&whole, "", &mut all);
+            for place in all {
+                let mut changed = whole.clone();
+                *changed.pointer_mut(&place).unwrap() = json!([[["nonsense"]]]);
+                let problems = judge.read(&format!("{changed:#}"));
+                assert!(!problems.is_empty(), "{}{place}: in the table of keys, but nothing reads it", kind.as_str());
+            }
         }
     }
 }

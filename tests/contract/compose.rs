@@ -62,7 +62,7 @@ fn group(name: &str, irregular: AddressForm, limits: Limits) -> Group {
     }
 }
 
-fn groups() -> Arc<Groups> {
+pub(crate) fn groups() -> Arc<Groups> {
     let mut groups = Groups::new(group("default", AddressForm::Refused, Limits::default()));
     let tight = Limits {
         message_bytes_max: Some(20_000),
@@ -82,7 +82,7 @@ fn groups() -> Arc<Groups> {
     Arc::new(groups)
 }
 
-fn tokens() -> Arc<Tokens> {
+pub(crate) fn tokens() -> Arc<Tokens> {
     Arc::new(Tokens::new(&[9; 32]))
 }
 
@@ -94,7 +94,7 @@ fn identity() -> Identity {
     }
 }
 
-fn content() -> Content {
+pub(crate) fn content() -> Content {
     Content {
         campaign: "spring-sale-2026".to_owned(),
         from: "例市場 <news@m.example.jp>".to_owned(),
@@ -102,6 +102,7 @@ fn content() -> Content {
         subject: "{{ name }} 様へ 春のお知らせ".to_owned(),
         text: Some("{{ name }} 様\n\n{{ city }} の店舗で\n配信停止: {{ unsubscribe_url }}\n".to_owned()),
         html: Some("<p>{{ name }} 様 {{ city }}</p>\n<a href=\"{{ unsubscribe_url }}\">配信停止</a>\n".to_owned()),
+        parts: None,
         headers: vec![("Feedback-ID".to_owned(), "{{ campaign }}:{{ city }}".to_owned())],
         unsubscribe: Some(Unsubscribe {
             url: Some("https://example.jp/u/{token}?c={{ city }}&r=1".to_owned()),
@@ -111,11 +112,11 @@ fn content() -> Content {
     }
 }
 
-fn compile(content: &Content) -> Templates {
+pub(crate) fn compile(content: &Content) -> Templates {
     Templates::compile(content, groups(), tokens()).unwrap_or_else(|e| panic!("{e:?}"))
 }
 
-fn compose_row(templates: &Templates, address: &str, columns: &Value) -> Result<Outgoing, String> {
+pub(crate) fn compose_row(templates: &Templates, address: &str, columns: &Value) -> Result<Outgoing, String> {
     let columns = columns.to_string();
     let recipient = Recipient { message: MessageId(41), address, columns: &columns };
     let date: Timestamp = "2026-11-24T00:00:05Z".parse().unwrap();
@@ -126,7 +127,7 @@ fn hanako() -> Value {
     json!({"email": "hanako@docomo.ne.jp", "name": "山田 花子", "city": "横浜<&>"})
 }
 
-fn assert_fit_for_the_wire(bytes: &[u8]) {
+pub(crate) fn assert_fit_for_the_wire(bytes: &[u8]) {
     assert!(bytes.is_ascii());
     let text = std::str::from_utf8(bytes).unwrap();
     for line in text.split("\r\n") {
@@ -250,8 +251,12 @@ fn every_problem_of_a_content_is_named_with_its_place() {
     bad.html = Some("ok\n{{ name | nofilter }}\n\u{0}".to_owned());
     bad.headers = vec![("Bcc".to_owned(), "x@y.jp".to_owned()), ("X Y".to_owned(), String::new())];
     bad.unsubscribe = Some(Unsubscribe { url: None, mailto: None, one_click: true });
-    let places =
-        Places { campaign: "campaign.yaml".to_owned(), text: "news.txt".to_owned(), html: "news.html".to_owned() };
+    let places = Places {
+        campaign: "campaign.yaml".to_owned(),
+        text: "news.txt".to_owned(),
+        html: "news.html".to_owned(),
+        ..Places::default()
+    };
     let problems = Templates::compile_from(&bad, places, groups(), tokens()).err().unwrap();
     let all = problems.iter().map(|p| p.0.as_str()).collect::<Vec<_>>().join("\n");
     for words in [

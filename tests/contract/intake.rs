@@ -6,26 +6,27 @@ use std::sync::Arc;
 use hikagen::clock::{Clock, PacedClock};
 use hikagen::compose::{Content, Places, Tokens, Unsubscribe};
 use hikagen::config::Config;
+use hikagen::config::campaign_file::{ListReading, Seeds};
 use hikagen::config::config_file::load;
 use hikagen::core::campaign::{CampaignState, Class, MessageState};
 use hikagen::core::names::{CampaignName, PoolName};
-use hikagen::intake::{Done, Intake, Options, Refused, Report, Rule, Submission};
+use hikagen::intake::{Done, Intake, Options, Preview, Refused, Report, Rule, Submission};
 use hikagen::store::sqlite::SqliteStore;
 use hikagen::store::{MessageRow, Store, Suppression, SuppressionReason};
 
 const START: &str = "2026-11-24T00:00:00Z";
 
 /// A folder with a list, the configuration of the examples, a store.
-struct Desk {
-    folder: tempfile::TempDir,
+pub(crate) struct Desk {
+    pub(crate) folder: tempfile::TempDir,
     config: Config,
-    store: SqliteStore,
+    pub(crate) store: SqliteStore,
     tokens: Arc<Tokens>,
     clock: PacedClock,
 }
 
 impl Desk {
-    fn new(list: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn new(list: impl AsRef<[u8]>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let example = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/hikagen.yaml");
         let config = load(&example).value.unwrap();
@@ -38,7 +39,7 @@ impl Desk {
         std::fs::write(self.folder.path().join("list.csv"), list).unwrap();
     }
 
-    fn submission(&self) -> Submission {
+    pub(crate) fn submission(&self) -> Submission {
         Submission {
             name: CampaignName::new("spring").unwrap(),
             pool: PoolName::new("news").unwrap(),
@@ -49,6 +50,7 @@ impl Desk {
                 subject: "{{ name }} 様へ".to_owned(),
                 text: Some("{{ name }} 様 {{ unsubscribe_url }}\n".to_owned()),
                 html: None,
+                parts: None,
                 headers: Vec::new(),
                 unsubscribe: Some(Unsubscribe {
                     url: Some("https://example.jp/u/{token}".to_owned()),
@@ -58,6 +60,8 @@ impl Desk {
             },
             places: Places::default(),
             list: self.folder.path().join("list.csv"),
+            reading: ListReading::default(),
+            seeds: Seeds::default(),
             start: self.clock.now(),
             finish_by: None,
             not_after: None,
@@ -67,7 +71,7 @@ impl Desk {
         }
     }
 
-    async fn submit_as(&self, submission: &Submission, options: Options) -> Result<Report, String> {
+    pub(crate) async fn submit_as(&self, submission: &Submission, options: Options) -> Result<Report, String> {
         let intake = Intake { config: &self.config, tokens: &self.tokens, store: &self.store, clock: &self.clock };
         intake.submit(submission, options, &mut |_| {}).await.map_err(|refused| match refused {
             Refused::Problems(problems) => problems.join("\n"),
@@ -79,9 +83,17 @@ impl Desk {
         self.submit_as(&self.submission(), Options::default()).await
     }
 
-    async fn messages(&self) -> Vec<MessageRow> {
+    pub(crate) async fn messages(&self) -> Vec<MessageRow> {
         let campaign = self.store.campaign(&CampaignName::new("spring").unwrap()).await.unwrap().unwrap();
         self.store.messages_of(campaign.id, &[], None, 1_000).await.unwrap()
+    }
+
+    pub(crate) fn preview(&self, submission: &Submission, row: u64) -> Result<Preview, String> {
+        let intake = Intake { config: &self.config, tokens: &self.tokens, store: &self.store, clock: &self.clock };
+        intake.preview(submission, row).map_err(|refused| match refused {
+            Refused::Problems(problems) => problems.join("\n"),
+            Refused::Store(error) => error.to_string(),
+        })
     }
 
     async fn addresses(&self) -> Vec<String> {

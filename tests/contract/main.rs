@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod compose;
+mod eml;
 mod intake;
+mod lists;
 mod relay_connects;
 mod relay_dialogues;
 mod relay_tls;

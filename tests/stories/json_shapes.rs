@@ -98,7 +98,7 @@ async fn the_keys_of_why_are_stable() {
     };
     let top = ("", "asked kind at messages suppressions campaign lanes folded");
     let message =
-        "message campaign address bucket class state because since due relay holds lanes before turn attempts";
+        "message campaign address bucket seed class state because since due relay holds lanes before turn attempts";
     let deferred = ask("m5").await;
     let expected = all(&[
         top,
@@ -118,7 +118,7 @@ async fn the_keys_of_why_are_stable() {
     let campaign = ask("sale").await;
     let expected = all(&[
         ("", CAMPAIGN),
-        ("", "buckets done folded"),
+        ("", "seeds buckets done folded"),
         ("messages.", STATES),
         ("done.", "day until_then"),
         ("buckets[].", "bucket messages lanes done"),

@@ -155,3 +155,120 @@ fn a_test_mail_leaves_at_once_and_nothing_else_does() {
     assert_eq!(list["states"], json!({"queued": 6}));
     project.hikagen(&["campaign", "test", "campaign.yaml", "--to", "me"]).expect(1).says("--to me");
 }
+
+#[test]
+fn a_mail_made_elsewhere_goes_out_with_a_list_of_json_lines_and_seeds_first() {
+    let project = Project::of_examples();
+    project
+        .hikagen(&["check", "autumn.yaml"])
+        .expect(0)
+        .says("autumn.eml: Hikagen writes its own, or none, of these headers: Return-Path,");
+    let dry = project.hikagen(&["submit", "autumn.yaml", "--dry-run"]).expect(0);
+    dry.says("3 recipients and 2 seeds would be taken").says("seed qa@gmail.com: gmail").says("Message-ID\n");
+    let report = project.hikagen(&["submit", "autumn.yaml", "--json"]).expect(0).json();
+    assert_eq!((&report["added"], &report["seeds"][0]["address"]), (&json!(5), &json!("qa@example.jp")));
+    assert_eq!(
+        report["seeds"][1],
+        json!({"address": "qa@gmail.com", "group": "gmail", "bucket": "google", "in_list": false})
+    );
+    let name = "autumn-fair-2026";
+    let shown = project.hikagen(&["campaign", "show", name]).expect(0);
+    shown.says("seed qa@example.jp (m1, default): queued").says("seed qa@gmail.com (m2, google): queued");
+    let json = project.hikagen(&["campaign", "show", name, "--json"]).expect(0).json();
+    assert_eq!((&json["seeds"][1]["message"], &json["seeds"][1]["state"]), (&json!("m2"), &json!("queued")));
+    project
+        .hikagen(&["why", "qa@gmail.com"])
+        .expect(0)
+        .says("m2 to seed qa@gmail.com (autumn-fair-2026, google) waits");
+    project.hikagen(&["why", name]).expect(0).says("seed qa@example.jp (m1, default): queued");
+    let why = project.hikagen(&["why", "umeko@gmail.com", "--json"]).expect(0).json();
+    assert_eq!((&why["messages"][0]["seed"], &why["messages"][0]["before"]), (&json!(false), &json!(1)));
+    let raw = project.hikagen(&["campaign", "preview", "autumn.yaml", "--row", "2", "--raw"]).expect(0);
+    let read = &python::read(&[raw.out.into_bytes()])[0];
+    assert!(read.defects.is_empty() && read.text.as_ref().unwrap().contains("大阪 の店舗"), "{read:?}");
+    assert_eq!(read.headers["subject"], "佐藤 次郎 様へ 秋の味覚フェア");
+    let again = project.hikagen(&["submit", "autumn.yaml", "--json"]).expect(0).json();
+    assert_eq!((&again["done"], &again["added"], &again["known"]), (&json!("resubmitted"), &json!(0), &json!(5)));
+    project.write("autumn.eml", project.read("autumn.eml").replace("autumn:example", "autumn:other"));
+    project.hikagen(&["submit", "autumn.yaml"]).expect(1).says("its file changed since: headers");
+}
+
+#[test]
+fn css_is_put_into_the_elements_once_and_problems_keep_their_lines() {
+    let project = Project::of_examples();
+    project.hikagen(&["submit", "winter.yaml"]).expect(0);
+    let raw = project.hikagen(&["campaign", "preview", "winter.yaml", "--raw"]).expect(0);
+    let html = python::read(&[raw.out.into_bytes()])[0].html.clone().unwrap();
+    assert!(html.contains("<p style=\"color: #333333;margin: 0;\">山田 花子 様</p>"), "{html}");
+    assert!(html.contains("@media (max-width: 600px) { .card { padding: 4px !important } }"), "{html}");
+    project.write("winter.html", project.read("winter.html").replace("{{ city }} の", "{{ ctiy }} の"));
+    let run = project.hikagen(&["submit", "winter.yaml", "--update"]).expect(1);
+    run.says("winter.html:14: {{ ctiy }} is neither").says("did you mean \"city\"?");
+    project.write("winter.html", project.read("winter.html").replace("{{ ctiy }} の", "{{ city の"));
+    project.hikagen(&["submit", "winter.yaml"]).expect(1).says("winter.html:14: syntax error");
+}
+
+#[test]
+fn what_was_submitted_is_sent_with_its_css_in_place_whatever_becomes_of_the_files() {
+    let project = Project::of_examples();
+    let sink = Sink::open();
+    write_configuration(&project, &[RelayEntry::new("tokyo-new", sink.port)]);
+    write_plan(&project, "plan.yaml", &[("docomo", 100, "100/s"), ("default", 100, "100/s")]);
+    project.hikagen(&["submit", "winter.yaml"]).expect(0);
+    for name in ["winter.html", "winter.yaml", "seeds.csv", "recipients.csv"] {
+        std::fs::remove_file(project.path(name)).unwrap();
+    }
+    project.hikagen(&["run", "--until-idle"]).expect(0);
+    let arrivals = sink.arrivals();
+    assert_eq!(arrivals.len(), 8);
+    let read = python::read(&arrivals.into_iter().map(|a| a.bytes).collect::<Vec<_>>());
+    let styled = |mail: &python::Read| mail.html.as_ref().unwrap().contains("<p style=\"color: #333333;margin: 0;\">");
+    assert!(read.iter().all(|mail| mail.defects.is_empty() && styled(mail)), "{read:?}");
+    let subjects = |text: &str| read.iter().filter(|mail| mail.headers["subject"] == text).count();
+    assert_eq!((subjects("山田 花子 様へ 冬の感謝祭"), subjects("検査 係 様へ 冬の感謝祭")), (2, 1));
+}
+
+#[test]
+fn a_list_as_spreadsheets_write_unicode_text_is_taken() {
+    let project = Project::of_examples();
+    let list = format!("\u{feff}{}", project.read("recipients.csv").replace(',', "\t"));
+    project.write("recipients.csv", list.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>());
+    let report = project.hikagen(&["submit", "campaign.yaml", "--json"]).expect(0).json();
+    assert_eq!((&report["encoding"], &report["added"]), (&json!("UTF-16LE"), &json!(6)));
+    project.write("held.jsonl", "{\"email\":\"x@y.jp\"}\n{\"email\":\"bad\"}\n[]\n");
+    let import = project.hikagen(&["suppress", "import", "held.jsonl"]).expect(1);
+    import.says("1 held back").says("line 2: bad").says("line 3: : expected a JSON object");
+}
+
+#[test]
+fn seeds_spend_the_first_of_the_quota_and_the_list_waits() {
+    let project = Project::of_examples();
+    let sink = Sink::open();
+    write_configuration(&project, &[RelayEntry::new("tokyo-new", sink.port)]);
+    write_plan(&project, "plan.yaml", &[("docomo", 2, "100/s"), ("default", 2, "100/s")]);
+    let seeds = "seeds:\n  - qa@docomo.ne.jp\n  - { email: taro@docomo.ne.jp, name: 検査 係 }\npool";
+    let autumn = project.read("autumn.yaml");
+    let (before, after) = (autumn.split("seeds:").next().unwrap(), autumn.split("\npool").nth(1).unwrap());
+    project.write("autumn.yaml", format!("{before}{seeds}{after}"));
+    let rows = ["hanako", "taro", "ichiro"].map(|who| {
+        let email = format!("{who}@docomo.ne.jp");
+        json!({"email": email, "name": who, "shop": {"city": "横浜"}, "vip": true, "number": 7, "score": 1000})
+            .to_string()
+    });
+    project.write("autumn.jsonl", rows.join("\n"));
+    project.hikagen(&["submit", "autumn.yaml"]).expect(0).says("2 recipients and 2 seeds").says("in the list too");
+    project.hikagen(&["run", "--until-idle"]).expect(0);
+    let mut arrivals = sink.arrivals();
+    arrivals.sort_by(|a, b| a.to.cmp(&b.to));
+    assert_eq!(arrivals.iter().map(|a| a.to.join(" ")).collect::<Vec<_>>(), ["qa@docomo.ne.jp", "taro@docomo.ne.jp"]);
+    let read = python::read(&[arrivals[0].bytes.clone(), arrivals[1].bytes.clone()]);
+    assert_eq!(read[0].headers["subject"], "hanako 様へ 秋の味覚フェア");
+    assert_eq!(read[1].headers["subject"], "検査 係 様へ 秋の味覚フェア");
+    assert!(read.iter().all(|mail| mail.defects.is_empty() && mail.content_type == "multipart/mixed"), "{read:?}");
+    assert!(String::from_utf8_lossy(&arrivals[0].bytes).contains("\r\nContent-ID: <leaf@example.jp>\r\n"));
+    let shown = project.hikagen(&["campaign", "show", "autumn-fair-2026", "--json"]).expect(0).json();
+    assert_eq!(
+        (&shown["states"], &shown["seeds"][1]["state"]),
+        (&json!({"accepted": 2, "queued": 2}), &json!("accepted"))
+    );
+}

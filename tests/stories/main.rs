@@ -17,6 +17,7 @@ mod meets_broken_relays_and_disks;
 mod obeys_its_operator;
 mod obeys_its_service_manager;
 mod prepared;
+mod reads_long_lists;
 mod sends_the_examples_through_postfix;
 mod stands_on_real_parts;
 mod survives_being_killed_fifty_times;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::core::campaign::{CampaignState, Class, MessageState};
 use crate::core::names::{BucketName, CampaignName, PoolName};
+use crate::report::seeds::{SeedState, render_seeds};
 use crate::report::words::{Table, at, number};
 use crate::store::{CampaignRow, FoldedRow, TallyRow};
 
@@ -37,6 +38,23 @@ pub(super) struct CampaignView {
     pub(super) folded: u64,
     /// Folded messages by the day on which their state began.
     pub(super) folded_days: BTreeMap<Date, BTreeMap<MessageState, u64>>,
+}
+
+/// A campaign with its seeds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct CampaignShown {
+    #[serde(flatten)]
+    pub(super) view: CampaignView,
+    /// Who gets it first, and what became of that.
+    pub(super) seeds: Vec<SeedState>,
+}
+
+impl CampaignShown {
+    pub(super) fn render(&self, config: &Config) -> String {
+        let seeds = render_seeds(&self.seeds, config, "");
+        let gap = if seeds.is_empty() { "" } else { "\n" };
+        format!("{}{gap}{seeds}", self.view.render(config))
+    }
 }
 
 impl CampaignView {

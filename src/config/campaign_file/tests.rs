@@ -46,8 +46,8 @@ fn the_example_works_as_written() {
     assert!(read.problems.is_empty(), "{:?}", problems(&read));
     let campaign = read.value.unwrap();
     assert_eq!((campaign.name.as_str(), campaign.pool.as_str()), ("spring-sale-2026", "news"));
-    assert_eq!(campaign.subject, "{{ name }} 様へ 春のお知らせ");
-    assert_eq!(split_mailbox(&campaign.from).unwrap().1.to_string(), "news@m.example.jp");
+    assert_eq!(campaign.subject.as_deref(), Some("{{ name }} 様へ 春のお知らせ"));
+    assert_eq!(split_mailbox(&campaign.from.unwrap()).unwrap().1.to_string(), "news@m.example.jp");
     assert_eq!(campaign.html, Some(path.with_file_name("newsletter.html")));
     assert_eq!((campaign.class, campaign.weight.get()), (Class::Bulk, 1));
     let unsubscribe = campaign.unsubscribe.unwrap();
@@ -55,6 +55,40 @@ fn the_example_works_as_written() {
     let found = campaign.times.resolve("2026-11-22T00:00:00Z".parse().unwrap()).value.unwrap();
     assert_eq!(found.start.to_string(), "2026-11-24T00:00:00Z");
     assert_eq!(found.not_after.unwrap().to_string(), "2026-12-08T00:00:00Z");
+}
+
+#[test]
+fn lists_seeds_and_mail_made_elsewhere_are_read_as_the_examples_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let read = |name: &str| {
+        let read = read_campaign_file(&SourceFile::open(&folder.join(name)).unwrap(), &zone("Asia/Tokyo"));
+        assert!(read.problems.is_empty(), "{:?}", problems(&read));
+        read.value.unwrap()
+    };
+    let autumn = read("autumn.yaml");
+    assert_eq!((autumn.from, autumn.subject, autumn.text, autumn.html), (None, None, None, None));
+    assert_eq!((autumn.eml, autumn.inline_css), (Some(folder.join("autumn.eml")), false));
+    assert_eq!(autumn.reading, ListReading { format: Some(ListFormat::Jsonl), encoding: None });
+    let seeds: Vec<_> = autumn.seeds.listed.iter().map(|s| (s.email.as_str(), s.columns.as_slice())).collect();
+    let own = [("name".to_owned(), "検査 係".to_owned()), ("vip".to_owned(), String::new())];
+    assert_eq!(seeds, [("qa@example.jp", [].as_slice()), ("qa@gmail.com", own.as_slice())]);
+    assert!(autumn.seeds.listed[1].place.ends_with("autumn.yaml:9"));
+    let winter = read("winter.yaml");
+    assert_eq!((winter.inline_css, winter.seeds.file), (true, Some(folder.join("seeds.csv"))));
+    assert_eq!(winter.reading, ListReading::default());
+}
+
+#[test]
+fn a_list_is_known_by_the_end_of_its_name() {
+    for (name, format) in [
+        ("a.csv", ListFormat::Csv),
+        ("a", ListFormat::Csv),
+        ("a.jsonl", ListFormat::Jsonl),
+        ("a.NDJSON", ListFormat::Jsonl),
+        ("jsonl.txt", ListFormat::Csv),
+    ] {
+        assert_eq!(ListFormat::of(Path::new(name)), format, "{name}");
+    }
 }
 
 #[test]

@@ -1,9 +1,17 @@
 //! Owns the keys of a campaign file. Read by `config::campaign_file`.
 
-use super::Shape::{Either, Flag, Map, Scalar, Word};
+use super::Shape::{Either, Flag, List, Map, Scalar, Word};
 use super::configuration::HEADERS;
 use super::forms::*;
-use super::{Key, Shape, Table};
+use super::{Key, Names, Shape, Table};
+use crate::config::campaign_file::SEEDS_MAX;
+
+/// A seed with columns of its own.
+static SEED: Names = Names { name: &TEXT, of: Scalar(&TEXT), least: 1, required: &["email"], offered: email };
+
+fn email() -> Vec<String> {
+    vec!["email".to_owned()]
+}
 
 const END: Shape = Either(&[Scalar(&MOMENT), Scalar(&AFTER)]);
 
@@ -12,17 +20,39 @@ pub static CAMPAIGN: Table = Table::new(
     "campaign",
     &[&[
         Key::new("campaign", Scalar(&NAME), "The campaign's name: with an address, the key of a message.").required(),
-        Key::new("from", Scalar(&MAILBOX), "Sender: \"Name <address>\" or the address alone.").required(),
+        Key::new("from", Scalar(&MAILBOX), "Sender: \"Name <address>\" or the address alone. With eml: that of the mail."),
         Key::new("reply_to", Scalar(&MAILBOX), "Where answers go. Default: to the sender."),
-        Key::new("subject", Scalar(&LINE), "Subject, one line; columns of the list as {{ name }}.").required(),
+        Key::new(
+            "subject",
+            Scalar(&LINE),
+            "Subject, one line; columns of the list as {{ name }}. With eml: that of the mail.",
+        ),
         Key::new("text", Scalar(&PATH), "File of the text template, relative to this file."),
         Key::new("html", Scalar(&PATH), "File of the HTML template, relative to this file."),
         Key::new(
+            "eml",
+            Scalar(&PATH),
+            "A mail made elsewhere as the template, instead of text and html: its parts, images and attachments; relative to this file.",
+        ),
+        Key::new("inline_css", Flag, "The rules of <style> go into the elements, once, at submit; nothing is fetched.")
+            .or("false"),
+        Key::new(
             "recipients",
             Scalar(&PATH),
-            "The list: a CSV file with a column \"email\", relative to this file. \"score\" orders it; templates can use any column.",
+            "The list: a CSV or JSONL file with a column \"email\", relative to this file. \"score\" orders it; templates can use any column.",
         )
         .required(),
+        Key::new("format", Word(&["csv", "jsonl"]), "What the list is. Default: by its name, .jsonl and .ndjson are JSONL."),
+        Key::new(
+            "encoding",
+            Word(&["utf-8", "shift_jis", "utf-16le", "utf-16be"]),
+            "How the list is written. Default: found by its mark, or by reading it.",
+        ),
+        Key::new(
+            "seeds",
+            Either(&[List(&Either(&[Shape::Names(&SEED), Scalar(&TEXT)]), 0, SEEDS_MAX), Scalar(&SEED_FILE)]),
+            "Addresses of one's own that get the campaign first: a list of them, each with columns if need be, or a list file.",
+        ),
         Key::new("pool", Scalar(&NAME), "The pool of relays, as the configuration names it.").required(),
         Key::new("start", Scalar(&MOMENT), "First moment of sending, local time of the configuration. Default: at once."),
         Key::new(
@@ -46,7 +76,13 @@ pub static CAMPAIGN: Table = Table::new(
         Key::new("unsubscribe", Map(&UNSUBSCRIBE), "How a recipient leaves the list (List-Unsubscribe, RFC 2369 and 8058)."),
     ]],
 )
-.together(r#"{ "anyOf": [{ "required": ["text"] }, { "required": ["html"] }] }"#);
+.together(
+    r#"{ "if": { "required": ["eml"] },
+         "then": { "not": { "anyOf": [{ "required": ["text"] }, { "required": ["html"] }] } },
+         "else": { "required": ["from", "subject"], "anyOf": [{ "required": ["text"] }, { "required": ["html"] }] },
+         "allOf": [{ "if": { "required": ["inline_css"] },
+                     "then": { "anyOf": [{ "required": ["html"] }, { "required": ["eml"] }] } }] }"#,
+);
 
 /// `unsubscribe`.
 pub static UNSUBSCRIBE: Table = Table::new(

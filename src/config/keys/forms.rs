@@ -53,6 +53,9 @@ pub const HEADER_VALUE: Form =
 pub const HEADER: Form = form("the name of a header, such as X-Pool", "^[!-9;-~]+$");
 /// The path of a file.
 pub const PATH: Form = Form { anything: true, ..form("the path of a file", "") };
+/// The path of a list of seeds.
+pub const SEED_FILE: Form =
+    Form { anything: true, ..form("the path of a list file, or a list of addresses", "^[^@]*$") };
 /// The path of the store.
 pub const STORE: Form = Form { anything: true, ..form("the path of a SQLite file, no address with ://", "^(?!.*://)") };
 /// Digits with `_` between them, above zero.

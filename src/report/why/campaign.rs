@@ -12,6 +12,7 @@ use crate::core::names::BucketName;
 use crate::report::holds::{Hold, binding, carriers};
 use crate::report::overview::{CampaignView, Counts, campaign_view};
 use crate::report::picture::Picture;
+use crate::report::seeds::{SeedState, render_seeds, seeds};
 use crate::report::words::{at, count, number};
 use crate::store::{CampaignRow, Store, StoreError, TallyRow};
 
@@ -21,6 +22,8 @@ pub struct CampaignWhy {
     /// State, times, messages per state, what holds it by itself.
     #[serde(flatten)]
     pub view: CampaignView,
+    /// Who gets it first, and what became of that.
+    pub seeds: Vec<SeedState>,
     /// What waits in each bucket.
     pub buckets: Vec<BucketWhy>,
     /// The earliest day on which everything may have been handed over; null where nothing tells.
@@ -57,7 +60,8 @@ pub(super) async fn why(store: &dyn Store, picture: &Picture<'_>, row: CampaignR
     let ends: Option<Vec<Turn>> = waiting.map(|b| b.done.clone()).collect();
     let done = ends.and_then(|ends| ends.into_iter().max_by_key(|turn| turn.day));
     let folded = store.folded(Some(row.id)).await?.iter().map(|row| row.n).sum();
-    Ok(CampaignWhy { view, buckets, done, folded })
+    let seeds = seeds(store, row.id).await?;
+    Ok(CampaignWhy { view, seeds, buckets, done, folded })
 }
 
 fn bucket_why(
@@ -117,6 +121,7 @@ impl CampaignWhy {
                 number(m.parked)
             ));
         }
+        out.push_str(&render_seeds(&self.seeds, config, "  "));
         for bucket in self.buckets.iter().filter(|b| b.messages.waiting() > 0) {
             out.push_str(&format!("  {}: {} waiting", bucket.bucket, number(bucket.messages.waiting())));
             if let Some(turn) = &bucket.done {

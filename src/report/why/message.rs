@@ -24,6 +24,8 @@ pub struct MessageWhy {
     pub address: String,
     /// Where it waits.
     pub bucket: String,
+    /// It goes to a seed: first in its line.
+    pub seed: bool,
     /// `transactional`, `normal`, `bulk`.
     pub class: &'static str,
     /// `queued`, `deferred`, `claimed`, `parked`, `accepted`, `bounced`, `expired`, `suppressed`, `cancelled`.
@@ -84,6 +86,7 @@ pub(super) async fn why(store: &dyn Store, picture: &Picture<'_>, row: MessageRo
         campaign: row.campaign.to_string(),
         address: row.address.clone(),
         bucket: row.bucket.to_string(),
+        seed: row.is_seed(),
         class: row.class.as_str(),
         state: row.state.as_str(),
         because: row.because.clone(),
@@ -149,7 +152,8 @@ impl MessageWhy {
     #[must_use]
     pub fn render(&self, config: &Config) -> String {
         let zone = &config.timezone;
-        let mut out = format!("{} to {} ({}, {}) ", self.message, self.address, self.campaign, self.bucket);
+        let seed = if self.seed { "seed " } else { "" };
+        let mut out = format!("{} to {seed}{} ({}, {}) ", self.message, self.address, self.campaign, self.bucket);
         let since = self.since.map(|t| format!(" since {}", at(t, zone))).unwrap_or_default();
         let because = self.because.as_ref().map(|b| format!(": {b}")).unwrap_or_default();
         let relay = self.relay.as_ref().map(|r| format!(" by relay {r}")).unwrap_or_default();

@@ -12,7 +12,7 @@ use super::names::Names;
 use crate::core::campaign::{CampaignId, CampaignState, MessageId, MessageState};
 use crate::core::names::{BucketName, CampaignName, LaneKey, RelayName};
 use crate::core::reply::{Answer, Reply};
-use crate::store::{Attempt, AttemptRow, MessageFilter, MessageRow};
+use crate::store::{Attempt, AttemptRow, MessageFilter, MessageRow, SEED_SCORE};
 
 /// The state of message `m`, by where it is. The codes are those of codec.rs.
 const STATE: &str = "CASE WHEN f.message IS NOT NULL THEN f.state WHEN a.message IS NOT NULL THEN 2
@@ -135,6 +135,11 @@ pub(super) fn messages_like(
     tail.push_str(" ORDER BY m.id LIMIT ?4");
     let (campaign, after) = (filter.campaign.map(|id| id.0), after.map_or(0, |m| m.0));
     read(db, &tail, &[&after, &campaign, &relay, &limit])
+}
+
+/// By the index of seeds, which has nothing else in it.
+pub(super) fn seeds_of(db: &mut Db, id: CampaignId) -> Result<Vec<MessageRow>> {
+    read(db, &format!("WHERE m.campaign = ?1 AND m.score >= {SEED_SCORE} ORDER BY m.id LIMIT 1000"), &[&id.0])
 }
 
 /// What leaves before a message: its own line exactly, other campaigns by their counters.

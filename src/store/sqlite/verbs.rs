@@ -253,6 +253,10 @@ impl Store for SqliteStore {
         self.report(move |db| messages::messages_like(db, &filter, after, limit)).await
     }
 
+    async fn seeds_of(&self, id: CampaignId) -> Result<Vec<MessageRow>> {
+        self.report(move |db| messages::seeds_of(db, id)).await
+    }
+
     async fn place_in_line(&self, id: MessageId) -> Result<Option<u64>> {
         self.report(move |db| messages::place_in_line(db, id)).await
     }

@@ -1,4 +1,4 @@
--- Version 2: details of messages and attempts may be folded into counts.
+-- Version 2: details of messages and attempts may be folded into counts; a campaign's seeds are found at once.
 
 -- When the last message of a campaign that is over became final; null before that. Nothing is ever added to such a campaign.
 ALTER TABLE campaign ADD COLUMN ended INTEGER;
@@ -31,3 +31,6 @@ CREATE TABLE folded_attempt (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX lost_of_message ON lost (message);
+
+-- Seeds: store::SEED_SCORE.
+CREATE INDEX message_seed ON message (campaign) WHERE score >= 2000000000000000;
