@@ -3,6 +3,7 @@
 //! Invariants: composing is late, from the stored revision; the same message always has the same Message-ID and token; nothing
 //! from a list can end a header or a command.
 
+mod header_names;
 mod mailbox;
 mod message;
 mod template;
@@ -14,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::core::campaign::MessageId;
 use crate::relay::Outgoing;
 
-pub use mailbox::{Mailbox, ascii_domain};
-pub use message::{Shown, Templates, check_header_name};
+pub use header_names::{LINE_MAX, check_header_name, is_header_name, is_own_header};
+pub use mailbox::{Mailbox, NotASender, ascii_domain};
+pub use message::{Shown, Templates};
 pub use template::{BUILT_IN, Places};
 pub use token::{KeyError, TOKEN_LETTERS, Tokens};
 
