@@ -9,12 +9,13 @@ use std::sync::Arc;
 use regex_lite::Regex;
 
 use super::fields::Fields;
+use super::presets;
 use super::problem::{Problem, Problems, Read, SourceFile, Span, quoted};
 use super::replies_file::read_replies;
 use super::tree::{self, Node};
 use crate::core::names::{BucketName, GroupName};
 use crate::core::plan::{AddressForm, DomainPattern, Group, GroupKind, GroupStatus, Groups, Limits};
-use crate::core::reply::Rules;
+use crate::core::reply::{Rule, Rules};
 
 /// Destination groups and the rules for what their systems say.
 #[derive(Debug, Clone)]
@@ -26,17 +27,19 @@ pub struct Destinations {
 }
 
 impl Destinations {
-    /// Nothing but the group `default`.
+    /// Nothing but the group `default`, and the words of the known relays (`plans/relays.yaml`).
     ///
     /// # Panics
-    /// Never: `default` is a name.
+    /// Never: `default` is a name, and a test reads the file.
     #[must_use]
     pub fn bare() -> Self {
         let default = GroupName::new("default").expect("\"default\" is a name");
-        Self { groups: Groups::new(fresh(&default)), rules: Rules::default() }
+        let groups = Groups::new(fresh(&default));
+        let rules = relay_rules(&groups).value.expect("the words of the known relays have no problems");
+        Self { groups, rules: Rules::new(rules) }
     }
 
-    /// What is shipped in `plans/groups.yaml` and `plans/replies.yaml`.
+    /// What is shipped in `plans/groups.yaml`, `plans/replies.yaml` and `plans/relays.yaml`.
     ///
     /// # Panics
     /// Never: the files are part of the program, and a test reads them.
@@ -47,6 +50,16 @@ impl Destinations {
         let groups = read_destinations(&groups, Self::bare()).value.expect("the shipped groups have no problems");
         read_destinations(&replies, groups).value.expect("the shipped reply rules have no problems")
     }
+}
+
+/// The known relays' own words.
+fn relay_rules(groups: &Groups) -> Read<Vec<Rule>> {
+    let problems = Problems::new(&presets::shipped_file());
+    let read = tree::parse(&problems).and_then(|root| {
+        let top = Fields::of(&problems, &root, root.span, "relays and replies")?;
+        top.map("replies", "reply rules by id").map(|fields| read_replies(fields, groups))
+    });
+    Read::new(read, problems.into_vec())
 }
 
 /// Reads `groups:` and `replies:` of `file`, laid over `base`.

@@ -10,6 +10,7 @@ pub mod fields;
 pub mod groups_file;
 pub mod in_force;
 pub mod plan_file;
+pub mod presets;
 pub mod problem;
 mod replies_file;
 mod secret;

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::Written;
 use crate::config::fields::Fields;
 use crate::config::problem::{Problem, Problems, Span};
-use crate::config::settings::{Config, RelaySettings};
+use crate::config::settings::{Config, Known, RelaySettings};
 
 /// Everything that can be said without knowing the date.
 pub(super) fn all(problems: &Problems, top: &Fields<'_>, config: &Config, written: &Written) {
@@ -23,6 +23,10 @@ pub(super) fn all(problems: &Problems, top: &Fields<'_>, config: &Config, writte
     }
     for relay in config.relays.values() {
         slower_than_asked(problems, relay, written);
+        if let Some(known) = &relay.known {
+            limits_of_the_account(problems, relay, known, written);
+            port_of_another_kind(problems, relay, known, written);
+        }
     }
 }
 
@@ -68,6 +72,34 @@ fn slower_than_asked(problems: &Problems, relay: &RelaySettings, written: &Writt
             let message = format!("{}: the rate {rate} never comes to half of {word}", relay.name);
             problems.lint(at, message, "is a digit missing in one of them?");
         }
+    }
+}
+
+/// What a preset cannot know, because it is another for each account.
+fn limits_of_the_account(problems: &Problems, relay: &RelaySettings, known: &Known, written: &Written) {
+    let open = |key: &&String| written.place(&relay.name, key).is_none();
+    let missing: Vec<&str> = known.preset.account.iter().filter(open).map(String::as_str).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let at = written.place(&relay.name, "kind").unwrap_or_default();
+    let message = format!("{}: {} depend on the account and are not written", relay.name, missing.join(" and "));
+    problems.lint(at, message, format!("give those that {} shows for the account", known.preset.title));
+}
+
+fn port_of_another_kind(problems: &Problems, relay: &RelaySettings, known: &Known, written: &Written) {
+    let Some(at) = written.place(&relay.name, "port") else { return };
+    let written = relay.tls.as_str();
+    match known.preset.tls_of(relay.port) {
+        Some(tls) if tls != written => {
+            let message = format!("{} takes {} with `tls: {tls}`, not {written}", known.preset.kind, relay.port);
+            problems.lint(at, message, "take `tls` away: it follows from the port");
+        }
+        None if known.preset.has_ports() && written != "none" => {
+            let message = format!("{} is not a port of {} that is known here", relay.port, known.preset.kind);
+            problems.lint(at, message, "take `port` away to use the usual one");
+        }
+        _ => {}
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn size(problems: &Problems, node: &Node) -> Option<u64> {
 }
 
 /// A program with arguments: a list, or a text that blanks divide. A program named by its whole path must be there.
-pub(super) fn command(problems: &Problems, node: &Node) -> Option<Vec<String>> {
+pub(in crate::config) fn command(problems: &Problems, node: &Node) -> Option<Vec<String>> {
     let words = words(problems, node)?;
     let program = words.first().map(Path::new).filter(|path| path.is_absolute() && !path.is_file());
     if let Some(program) = program {
