@@ -234,7 +234,14 @@ impl Composer for Templates {
         let parts = self.parts(&made.row, &token).map_err(|e| refuse(e.0))?;
         let mut bytes = headers.to_string().into_bytes();
         bytes.extend_from_slice(&parts);
+        if let Some(signer) = &identity.dkim {
+            let signature = signer.signature(&bytes, date).ok_or("its DKIM key does not sign");
+            bytes.splice(..0, signature.map_err(|why| refuse(why.to_owned()))?.into_bytes());
+        }
         check_limits(&bytes, group).map_err(refuse)?;
+        if let Some(most) = identity.message_bytes.filter(|most| bytes.len() > most.get() as usize) {
+            return Err(refuse(format!("the message has {} octets; the relay takes {most}", bytes.len())));
+        }
         Ok(Outgoing { envelope_from, recipient: to, recipient_alternative: alternative, bytes })
     }
 }

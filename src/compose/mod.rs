@@ -3,11 +3,15 @@
 //! Invariants: composing is late, from the stored revision; the same message always has the same Message-ID and token; nothing
 //! from a list can end a header or a command.
 
+mod dkim;
 mod header_names;
 mod mailbox;
 mod message;
 mod template;
 mod token;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::campaign::MessageId;
 use crate::relay::Outgoing;
 
+pub use dkim::{Alignment, BadKey, Signer, SigningKey, alignment};
 pub use header_names::{LINE_MAX, check_header_name, is_header_name, is_own_header};
 pub use mailbox::{Mailbox, NotASender, ascii_domain};
 pub use message::{Shown, Templates};
@@ -54,7 +59,7 @@ pub struct Unsubscribe {
 }
 
 /// Who sends: what a relay puts on the message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Identity {
     /// Sending domain: the variable `domain`. (A Message-ID takes the domain of the campaign's `from`, so that it stays the same
     /// whichever relay carries the message.)
@@ -63,6 +68,10 @@ pub struct Identity {
     pub envelope_from: Option<String>,
     /// Headers of the relay.
     pub headers: Vec<(String, String)>,
+    /// Signs its messages.
+    pub dkim: Option<Arc<Signer>>,
+    /// Largest message that it takes, octets.
+    pub message_bytes: Option<NonZeroU32>,
 }
 
 /// One recipient.

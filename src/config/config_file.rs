@@ -4,6 +4,7 @@
 //! is reachable come together, the configuration's first; no secret is in what it shows.
 
 mod auth;
+mod dkim;
 mod lints;
 mod pieces;
 mod relay;

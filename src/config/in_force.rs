@@ -61,7 +61,7 @@ pub fn relay_in_force(relay: &RelaySettings, written: &Written) -> Vec<InForce> 
         say("hello", relay.hello.clone().unwrap_or_else(|| relay.domain.clone())),
         say("envelope_from", or(relay.envelope_from.clone(), "the campaign's from")),
         say("headers", or(headers(relay), "none")),
-        say("signs", signs(relay)),
+        say(if relay.dkim.is_some() { "dkim" } else { "signs" }, signs(relay)),
         say("answers", if relay.answers == Answers::Own { "own" } else { "carrier" }.to_owned()),
         say("pipelining", if relay.pipelining { "on" } else { "off" }.to_owned()),
         say("uncertain", if relay.uncertain == Uncertain::Retry { "retry" } else { "park" }.to_owned()),
@@ -111,6 +111,11 @@ fn login(login: Option<&Login>, say: &dyn Fn(&'static str, String) -> InForce) -
 }
 
 fn signs(relay: &RelaySettings) -> String {
+    if let Some(signer) = &relay.dkim {
+        let (domain, selector, key) = (signer.domain(), signer.selector(), signer.key());
+        let what = signer.headers().join(":");
+        return format!("as {domain}, selector {selector}, {key:?}, headers {what}");
+    }
     match relay.signs {
         Some(Signs::Relay) => "relay",
         Some(Signs::Nobody) => "nobody",

@@ -160,11 +160,8 @@ impl Preset {
             return None;
         }
         let usual = self.settings.iter().find(|e| e.key == "host").and_then(|e| e.value.as_text())?;
-        let refused = Some(Entry {
-            key: "host".to_owned(),
-            key_span: at,
-            value: Node { span: at, kind: Kind::Refused },
-        });
+        let refused =
+            Some(Entry { key: "host".to_owned(), key_span: at, value: Node { span: at, kind: Kind::Refused } });
         let region = own.entry("region").and_then(|entry| Some((entry.value.as_text()?, entry.value.span)));
         let host = match (&self.regions, region) {
             (Regions::Named(known), Some((region, _))) if known.iter().any(|k| k == region) => {

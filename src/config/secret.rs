@@ -70,6 +70,15 @@ impl Keepers<'_> {
         }
     }
 
+    /// The text of several lines under `key`, such as a PEM file's.
+    pub(super) fn lines(&self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
+        let (place, node) = place(fields, key, &["env", "file"], &[])?;
+        match place {
+            "env" => self.in_environment(fields.problems(), node, &LINES),
+            _ => self.in_file(fields.problems(), node, &LINES),
+        }
+    }
+
     fn in_environment(&self, problems: &Problems, node: &Node, form: &Form) -> Option<Secret> {
         let name = problems.text(node, "the name of an environment variable")?;
         let Some(text) = (self.env)(name) else {
@@ -162,6 +171,8 @@ struct Form {
 }
 
 const LINE: Form = Form { longest: LONGEST, lines: false };
+/// A PEM file of a 4096-bit key has about 3,300 octets.
+const LINES: Form = Form { longest: 16_384, lines: true };
 const TOKEN: Form = Form { longest: LONGEST_TOKEN, lines: false };
 
 /// What anybody may do with the file, that only its owner should.

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 use super::presets::Preset;
+use crate::compose::{Identity, Signer};
 use crate::core::names::{PoolName, RelayName};
 use crate::core::plan::{Groups, Plan};
 use crate::core::reply::Rules;
@@ -78,6 +79,8 @@ pub struct RelaySettings {
     pub answers: Answers,
     /// Who signs with DKIM, when it is not Hikagen; `None`: nobody knows.
     pub signs: Option<Signs>,
+    /// Signs with DKIM here.
+    pub dkim: Option<Arc<Signer>>,
     /// Local address to connect from.
     pub source_address: Option<IpAddr>,
     /// MAIL, RCPT and DATA in one write when the server offers it.
@@ -91,6 +94,18 @@ pub struct RelaySettings {
 }
 
 impl RelaySettings {
+    /// What it puts on a message.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity {
+            domain: self.domain.clone(),
+            envelope_from: self.envelope_from.clone(),
+            headers: self.headers.clone(),
+            dkim: self.dkim.clone(),
+            message_bytes: self.limits.message_bytes,
+        }
+    }
+
     /// The kind of relay, when it is one that is known.
     #[must_use]
     pub fn kind(&self) -> Option<&'static str> {

@@ -8,5 +8,6 @@ pub mod holds;
 pub mod json;
 pub mod overview;
 pub mod picture;
+pub mod signing;
 pub mod why;
 pub mod words;

@@ -86,15 +86,17 @@ fn tokens() -> Arc<Tokens> {
     Arc::new(Tokens::new(&[9; 32]))
 }
 
-fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity {
         domain: "m.example.jp".to_owned(),
         envelope_from: Some("bounce+{token}@m.example.jp".to_owned()),
         headers: vec![("X-Pool".to_owned(), "new".to_owned())],
+        dkim: None,
+        message_bytes: None,
     }
 }
 
-fn content() -> Content {
+pub(crate) fn content() -> Content {
     Content {
         campaign: "spring-sale-2026".to_owned(),
         from: "例市場 <news@m.example.jp>".to_owned(),
@@ -111,18 +113,27 @@ fn content() -> Content {
     }
 }
 
-fn compile(content: &Content) -> Templates {
+pub(crate) fn compile(content: &Content) -> Templates {
     Templates::compile(content, groups(), tokens()).unwrap_or_else(|e| panic!("{e:?}"))
 }
 
 fn compose_row(templates: &Templates, address: &str, columns: &Value) -> Result<Outgoing, String> {
+    compose_as(templates, &identity(), address, columns)
+}
+
+pub(crate) fn compose_as(
+    templates: &Templates,
+    identity: &Identity,
+    address: &str,
+    columns: &Value,
+) -> Result<Outgoing, String> {
     let columns = columns.to_string();
     let recipient = Recipient { message: MessageId(41), address, columns: &columns };
     let date: Timestamp = "2026-11-24T00:00:05Z".parse().unwrap();
-    templates.compose(recipient, &identity(), date).map_err(|e| e.0)
+    templates.compose(recipient, identity, date).map_err(|e| e.0)
 }
 
-fn hanako() -> Value {
+pub(crate) fn hanako() -> Value {
     json!({"email": "hanako@docomo.ne.jp", "name": "山田 花子", "city": "横浜<&>"})
 }
 

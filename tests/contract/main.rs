@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod compose;
+mod dkim;
 mod intake;
 mod relay_connects;
 mod relay_dialogues;

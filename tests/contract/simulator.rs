@@ -50,6 +50,7 @@ fn settings(port: u16, login: Option<(&str, &str)>) -> Arc<RelaySettings> {
         headers: Vec::new(),
         answers: Answers::Carrier,
         signs: None,
+        dkim: None,
         source_address: None,
         pipelining: true,
         uncertain: Uncertain::Retry,

@@ -9,6 +9,7 @@ mod demo;
 mod explains_why_nothing_moves;
 mod json_shapes;
 mod keeps_campaigns;
+mod knows_its_relays;
 mod meets_broken_relays_and_disks;
 mod obeys_its_operator;
 mod obeys_its_service_manager;

@@ -59,6 +59,7 @@ fn relay(name: &str, port: u16, plan: &str, groups: &Groups) -> Arc<RelaySetting
         headers: Vec::new(),
         answers: Answers::Carrier,
         signs: None,
+        dkim: None,
         source_address: None,
         pipelining: true,
         uncertain: Uncertain::Retry,

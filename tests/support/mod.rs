@@ -10,6 +10,7 @@
 )]
 
 pub mod certificates;
+pub mod dkim;
 pub mod insight;
 pub mod postfix;
 pub mod program;

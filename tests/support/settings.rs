@@ -77,6 +77,7 @@ pub fn relay(port: u16) -> RelaySettings {
         headers: Vec::new(),
         answers: Answers::Own,
         signs: None,
+        dkim: None,
         source_address: None,
         pipelining: true,
         uncertain: Uncertain::Retry,

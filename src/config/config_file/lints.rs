@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::Written;
+use super::{Written, pieces};
 use crate::config::fields::Fields;
 use crate::config::problem::{Problem, Problems, Span};
-use crate::config::settings::{Config, Known, RelaySettings};
+use crate::config::settings::{Config, Known, RelaySettings, Signs};
 
 /// Everything that can be said without knowing the date.
 pub(super) fn all(problems: &Problems, top: &Fields<'_>, config: &Config, written: &Written) {
@@ -23,6 +23,7 @@ pub(super) fn all(problems: &Problems, top: &Fields<'_>, config: &Config, writte
     }
     for relay in config.relays.values() {
         slower_than_asked(problems, relay, written);
+        unsigned(problems, relay, &key);
         if let Some(known) = &relay.known {
             limits_of_the_account(problems, relay, known, written);
             port_of_another_kind(problems, relay, known, written);
@@ -73,6 +74,18 @@ fn slower_than_asked(problems: &Problems, relay: &RelaySettings, written: &Writt
             problems.lint(at, message, "is a digit missing in one of them?");
         }
     }
+}
+
+/// Large receivers want a signature from whoever sends in bulk. A relay on this machine may be a simulator, or sign by a filter:
+/// `check` tells of it without a word of warning.
+fn unsigned(problems: &Problems, relay: &RelaySettings, key: &dyn Fn(&str) -> Span) {
+    if relay.dkim.is_some() || relay.signs == Some(Signs::Relay) || pieces::is_loopback(&relay.host) {
+        return;
+    }
+    let who = if relay.signs.is_some() { "nobody signs" } else { "nobody is known to sign" };
+    let message = format!("{}: {who} its messages with DKIM, which Gmail, Yahoo and docomo look for", relay.name);
+    let help = "add `dkim: { selector: NAME, key: { file: PATH } }`, or `signs: relay` where the relay does";
+    problems.lint(key(relay.name.as_str()), message, help);
 }
 
 /// What a preset cannot know, because it is another for each account.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::{auth, pieces};
+use super::{auth, dkim, pieces};
 use crate::compose::TOKEN_LETTERS;
 use crate::config::fields::Fields;
 use crate::config::presets::{preset, unknown_kind};
@@ -21,7 +21,7 @@ use crate::core::address::Address;
 use crate::core::names::RelayName;
 use crate::core::plan::Plan;
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "kind",
     "region",
     "host",
@@ -38,6 +38,7 @@ const KEYS: [&str; 21] = [
     "headers",
     "answers",
     "signs",
+    "dkim",
     "source_address",
     "pipelining",
     "uncertain",
@@ -51,7 +52,11 @@ pub(super) fn known(fields: &Fields<'_>) -> Result<Option<Known>, ()> {
     let Some(entry) = fields.entry("kind") else {
         if let Some(region) = fields.entry("region") {
             let help = "add `kind`, or take `region` away";
-            fields.problems().at_with(region.key_span, "`region` is a part of the host of a known relay, and there is no `kind`", help);
+            fields.problems().at_with(
+                region.key_span,
+                "`region` is a part of the host of a known relay, and there is no `kind`",
+                help,
+            );
         }
         return Ok(None);
     };
@@ -94,6 +99,7 @@ pub(super) fn read(fields: &Fields<'_>, given: Given<'_>) -> Option<RelaySetting
     let headers = pieces::headers(fields);
     let answers = fields.one_of("answers", &[("own", Answers::Own), ("carrier", Answers::Carrier)]);
     let signs = fields.one_of("signs", &[("relay", Signs::Relay), ("nobody", Signs::Nobody)]);
+    let dkim = dkim::read(fields, keepers, domain.as_deref(), known.as_ref().map(|known| known.preset));
     let source_address = fields.read("source_address", source_address);
     let pipelining = fields.one_of("pipelining", &[("on", true), ("off", false)]);
     let uncertain = fields.one_of("uncertain", &[("retry", Uncertain::Retry), ("park", Uncertain::Park)]);
@@ -118,6 +124,7 @@ pub(super) fn read(fields: &Fields<'_>, given: Given<'_>) -> Option<RelaySetting
         headers,
         answers: answers.unwrap_or(Answers::Own),
         signs,
+        dkim: dkim?,
         source_address,
         pipelining: pipelining.unwrap_or(true),
         uncertain: uncertain.unwrap_or(Uncertain::Retry),

@@ -140,7 +140,10 @@ fn what_is_written_wins_and_what_follows_from_it_follows() {
 fn what_a_preset_cannot_know_is_asked_for_and_odd_ports_are_pointed_out() {
     let login = "auth: { user: u, password: { env: S } }\n    envelope_from: \"b+{token}@m.example.jp\"";
     for (written, words) in [
-        ("kind: ses\n    region: us-east-1", "a: limits.rate and limits.per_day depend on the account and are not written"),
+        (
+            "kind: ses\n    region: us-east-1",
+            "a: limits.rate and limits.per_day depend on the account and are not written",
+        ),
         ("kind: ses\n    region: us-east-1\n    limits: { rate: 14/s }", "a: limits.per_day depend on the account"),
         ("kind: mailgun\n    port: 465\n    tls: starttls", "mailgun takes 465 with `tls: implicit`, not starttls"),
         ("kind: mailgun\n    port: 26", "26 is not a port of mailgun that is known here"),
@@ -148,7 +151,10 @@ fn what_a_preset_cannot_know_is_asked_for_and_odd_ports_are_pointed_out() {
         let (config, shown, _) = read(&format!("{written}\n    {login}"));
         assert!(config.is_some() && shown.contains(words), "{words} is not in {shown}");
     }
-    for written in ["kind: mailgun\n    port: 2525", "kind: ses\n    region: us-east-1\n    limits: { rate: 14/s, per_day: 50_000 }"] {
+    for written in [
+        "kind: mailgun\n    port: 2525",
+        "kind: ses\n    region: us-east-1\n    limits: { rate: 14/s, per_day: 50_000 }",
+    ] {
         let (_, shown, _) = read(&format!("{written}\n    {login}"));
         assert_eq!(shown, "", "{written}");
     }

@@ -82,6 +82,7 @@ fn settings(limits: RelayLimits) -> Arc<RelaySettings> {
         headers: Vec::new(),
         answers: Answers::Carrier,
         signs: None,
+        dkim: None,
         source_address: None,
         pipelining: true,
         uncertain: Uncertain::Retry,
