@@ -29,6 +29,7 @@
 //! - The path of one message: `worker/relay_loop.rs`, then `worker/bookkeeping.rs` (claim, settle) and `worker/hand_over.rs` (release, answers).
 //! - What a reply means: [`core::reply::Rules`], with the rules as data in `plans/replies.yaml`.
 //! - What is durable: [`store::Store`], word by word; `store/sqlite` is the embedded one.
+//! - What is known of relays by name: [`config::presets`], with the facts as data in `plans/relays.yaml`.
 //! - What operators write: [`config`]; what they read: [`report`].
 //!
 //! ## Floors

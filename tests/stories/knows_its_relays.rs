@@ -137,9 +137,11 @@ fn a_relays_quota_words_pause_the_relay_and_no_lane() {
     let worker = project.start("run", &["run"]);
     worker.until_it_says("10,000 messages/24 h per user", SOON);
     let status = project.hikagen(&["status", "--json"]).expect(0).json();
-    let scopes: Vec<String> = status["pauses"].as_array().unwrap().iter().map(|p| p["scope"].to_string()).collect();
-    assert_eq!(scopes.len(), 1, "{status}");
-    assert!(!scopes[0].contains('/'), "a lane is paused: {status}");
+    let relay = &status["relays"][0];
+    assert_eq!(relay["pauses"][0]["cause"], "fault", "{status}");
+    assert_eq!(relay["lanes"][0]["holds"][0]["because"], "paused", "{status}");
+    assert_eq!(relay["pauses"][0]["scope"], "one", "a lane is paused: {status}");
+    assert!(status["relays"][0]["lanes"].as_array().unwrap().iter().all(|lane| lane["pauses"].is_null()), "{status}");
     worker.signal("TERM");
     worker.wait(SOON).expect(0);
     // The same words from a relay that does not speak them are a refusal like any other.
