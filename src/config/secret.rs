@@ -302,6 +302,10 @@ mod tests {
             "  password: \"S3cret!\n    S3cret!\"",
             "signing_key: S3cret!",
             "  password : S3cret!",
+            "auth: { user: a, token: S3cret! }",
+            "  token:\n    S3cret!\n    timeout: 3s",
+            "  token:\n    command:\n      - a\n    S3cret!\n",
+            "dkim:\n  key: |\n    -----BEGIN PRIVATE KEY-----\n    S3cret!\n  selector: s1\n",
         ] {
             let shown = struck_out(text);
             assert!(!shown.contains("S3cret"), "{text:?} became {shown:?}");
@@ -316,6 +320,9 @@ mod tests {
             "auth:\n  user: a\n  password:\n    env: NAME\n  x: 1\n",
             "signing_key: { file: key }\nrelays: {}\n",
             "headers: { X-Password-Policy: none }\n",
+            "auth:\n  user: a\n  token:\n    command:\n      - /usr/bin/x\n      - --quiet\n    timeout: 3s\n  x: 1\n",
+            "auth:\n  token:\n    timeout: 3s\n    command:\n    - a\n    - b\ndomain: m.example.jp\n",
+            "envelope_from: \"b+{token}@m.example.jp\"\ndkim: { selector: s1, key: { file: k } }\n",
         ] {
             assert_eq!(struck_out(text), text);
         }

@@ -414,6 +414,7 @@ dialogues! {
     a_second_greeting_is_words_nobody_asked_for
     a_sender_deferred_step_by_step_wrote_no_recipient
     a_token_asked_for_again_is_written_again
+    a_token_is_never_written_in_clear
     a_token_is_written_only_where_xoauth2_is_offered
     a_token_made_again_and_refused_again_is_a_reply
     a_web_server_is_not_smtp

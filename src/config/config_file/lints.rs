@@ -27,6 +27,7 @@ pub(super) fn all(problems: &Problems, top: &Fields<'_>, config: &Config, writte
         if let Some(known) = &relay.known {
             limits_of_the_account(problems, relay, known, written);
             port_of_another_kind(problems, relay, known, written);
+            region_of_no_host(problems, relay, known, written);
         }
     }
 }
@@ -86,6 +87,14 @@ fn unsigned(problems: &Problems, relay: &RelaySettings, key: &dyn Fn(&str) -> Sp
     let message = format!("{}: {who} its messages with DKIM, which Gmail, Yahoo and docomo look for", relay.name);
     let help = "add `dkim: { selector: NAME, key: { file: PATH } }`, or `signs: relay` where the relay does";
     problems.lint(key(relay.name.as_str()), message, help);
+}
+
+/// A region is a part of a host that is not written.
+fn region_of_no_host(problems: &Problems, relay: &RelaySettings, known: &Known, written: &Written) {
+    let both = known.region.as_ref().and(written.place(&relay.name, "host"));
+    if let Some(at) = both.and(written.place(&relay.name, "region")) {
+        problems.lint(at, format!("{}: `region` has no effect beside `host`", relay.name), "take one of them away");
+    }
 }
 
 /// What a preset cannot know, because it is another for each account.

@@ -196,6 +196,19 @@ fn relays_that_nothing_tells_apart_or_nobody_uses_are_pointed_out() {
 }
 
 #[test]
+fn a_relay_for_which_nobody_signs_is_pointed_out_unless_it_is_on_this_machine() {
+    let said = |host: &str, more: &str| {
+        let text =
+            relay(more).replace("host: 127.0.0.1", &format!("host: {host}")).replace("tls: none", "tls: starttls");
+        shown(&read(&text, &[])).contains("to sign its messages with DKIM")
+            || shown(&read(&text, &[])).contains("nobody signs")
+    };
+    assert!(said("relay.example.jp", "") && said("relay.example.jp", "    signs: nobody"));
+    assert!(!said("127.0.0.1", "") && !said("relay.example.jp", "    signs: relay"));
+    assert!(!said("relay.example.jp", "    kind: mailgun\n    auth: { user: u, token: { command: /bin/true } }"));
+}
+
+#[test]
 fn a_signing_key_that_is_none_and_a_program_that_is_not_there_are_refused() {
     let read = read(&(relay("") + "signing_key: { env: KEY }\non_event: /no/such/program\n"), &[("KEY", "T0psecret")]);
     let shown = shown(&read);

@@ -147,6 +147,7 @@ fn what_a_preset_cannot_know_is_asked_for_and_odd_ports_are_pointed_out() {
         ("kind: ses\n    region: us-east-1\n    limits: { rate: 14/s }", "a: limits.per_day depend on the account"),
         ("kind: mailgun\n    port: 465\n    tls: starttls", "mailgun takes 465 with `tls: implicit`, not starttls"),
         ("kind: mailgun\n    port: 26", "26 is not a port of mailgun that is known here"),
+        ("kind: mailgun\n    region: eu\n    host: in.example", "a: `region` has no effect beside `host`"),
     ] {
         let (config, shown, _) = read(&format!("{written}\n    {login}"));
         assert!(config.is_some() && shown.contains(words), "{words} is not in {shown}");
@@ -188,7 +189,7 @@ fn reply(stage: Stage, text: &str) -> Delivery {
 }
 
 /// The words that the relays' documents quote, and what they must do.
-const WORDS: [(&str, Stage, &str, Action); 18] = [
+const WORDS: [(&str, Stage, &str, Action); 20] = [
     (
         "exchange-online",
         Stage::Body,
@@ -227,6 +228,8 @@ const WORDS: [(&str, Stage, &str, Action); 18] = [
     ("gmail", Stage::Body, "550 5.4.5 Daily user sending limit exceeded. For more", Action::Block),
     ("oci", Stage::Body, "455 Maximum messages sent per minute reached : limit is 18000", Action::Throttle),
     ("oci", Stage::Body, "455 Maximum messages sent per day reached : limit is 200", Action::Block),
+    ("postfix", Stage::Mail, "450 4.7.1 Error: too much mail from 192.0.2.1", Action::Throttle),
+    ("postfix", Stage::Mail, "452 4.3.1 Insufficient system storage", Action::Throttle),
 ];
 
 #[test]
@@ -262,6 +265,20 @@ fn a_relays_own_words_slow_or_pause_the_relay_and_never_a_lane() {
     }
     let suppressed = reply(Stage::Body, "254 4.7.1 Suppression for user ocid1.user to taro@example.jp");
     assert_eq!(rules.read_from(Some("oci"), &suppressed, None).action, Action::Suppress);
+}
+
+#[test]
+fn what_a_postfix_says_slows_it_where_it_speaks_alone_and_the_lane_where_a_carrier_may() {
+    let rules = Destinations::shipped().rules;
+    let docomo = GroupName::new("docomo").unwrap();
+    for text in [
+        "421 4.7.0 m.example.jp Error: too many connections from 192.0.2.1",
+        "450 4.7.1 Error: too much mail from 192.0.2.1",
+    ] {
+        let heard = |group| rules.read_from(Some("postfix"), &reply(Stage::Mail, text), group);
+        assert_eq!((heard(None).action, heard(None).from_relay), (Action::Throttle, true), "{text}");
+        assert!(!heard(Some(&docomo)).from_relay, "{text}");
+    }
 }
 
 #[test]
