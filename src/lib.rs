@@ -30,6 +30,7 @@
 //! - What a reply means: [`core::reply::Rules`], with the rules as data in `plans/replies.yaml`.
 //! - What is durable: [`store::Store`], word by word; `store/sqlite` is the embedded one.
 //! - What operators write: [`config`], every key of it in the tables of [`config::keys`]; what they read: [`report`].
+//! - What is known of relays by name: [`config::presets`], with the facts as data in `plans/relays.yaml`.
 //!
 //! ## Floors
 //!

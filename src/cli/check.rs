@@ -13,8 +13,11 @@ use crate::config::config_file::{self, Written};
 use crate::config::in_force::{InForce, lane_in_force, relay_in_force};
 use crate::config::problem::{Problem, Severity, SourceFile, render};
 use crate::config::{Answers, Config, RelaySettings};
+use crate::core::campaign::CampaignState;
 use crate::core::units::{grouped, show_span};
 use crate::report::overview::overview;
+use crate::report::signing::{Sender, Signing, signing};
+use crate::store::CampaignRow;
 
 /// Width of a line of settings.
 const WIDTH: usize = 118;
@@ -57,6 +60,8 @@ struct Everything {
 struct Relay {
     relay: String,
     settings: Vec<InForce>,
+    signing: Signing,
+    notes: Vec<String>,
     lanes: Vec<Lane>,
 }
 
@@ -76,13 +81,21 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         let now = context.clock.now();
         problems.extend(config_file::past_starts(config, written, |zone| now.to_zoned(zone.clone()).date()));
     }
-    let mut remarks = Vec::new();
+    let (mut senders, mut remarks) = (Vec::new(), Vec::new());
     for path in &args.campaigns {
-        problems.extend(campaign(path, config.as_ref(), context, &mut remarks));
+        let (sender, found) = campaign(path, config.as_ref(), context, &mut remarks);
+        senders.extend(sender);
+        problems.extend(found);
+    }
+    if let (Some(config), Some(written)) = (&config, &written) {
+        senders.extend(stored_senders(context, config, &senders));
+        for relay in config.relays.values() {
+            problems.extend(signing(relay, config, &senders).problems(relay, written));
+        }
     }
     problems.sort_by_key(|problem| problem.severity);
     let refused = problems.iter().any(|p| args.strict || p.severity == Severity::Problem);
-    let mut in_force = config.zip(written).map(|(config, written)| everything(context, &config, &written));
+    let mut in_force = config.zip(written).map(|(config, written)| everything(context, &config, &written, &senders));
     in_force.iter_mut().for_each(|all| all.notes.append(&mut remarks));
     let coloured = !context.json && std::io::IsTerminal::is_terminal(&std::io::stdout());
     let mut text = render(&problems, coloured);
@@ -94,33 +107,57 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     Ok(if refused { Exit::Refused } else { Exit::Done })
 }
 
-/// The problems of one campaign file: its own, its times as of now, that its pool exists, and those of its templates' files.
+/// One campaign file: who sends, and its problems: its own, its times as of now, that its pool exists, and those of its
+/// templates' files.
 fn campaign(
     path: &std::path::Path,
     config: Option<&Config>,
     context: &Context,
     remarks: &mut Vec<String>,
-) -> Vec<Problem> {
+) -> (Option<Sender>, Vec<Problem>) {
     let file = match SourceFile::open(path) {
         Ok(file) => file,
-        Err(problem) => return vec![*problem],
+        Err(problem) => return (None, vec![*problem]),
     };
     let zone = config.map_or(TimeZone::UTC, |config| config.timezone.clone());
     let read = read_campaign_file(&file, &zone);
     let mut problems = read.problems;
-    match read.value.as_ref().map(content::read) {
-        Some(Ok(said)) => remarks.extend(said.notes),
-        Some(Err(found)) => problems.extend(found.into_iter().map(|why| Problem::of_file(&file, why))),
-        None => {}
-    }
-    if let (Some(campaign), Some(config)) = (read.value, config) {
-        problems.extend(campaign.times.resolve(context.clock.now()).problems);
-        problems.extend(campaign.unknown_pool(config.pools.keys()));
-    }
-    problems
+    let said = match read.value.as_ref().map(content::read) {
+        Some(Ok(said)) => Some(said),
+        Some(Err(found)) => {
+            problems.extend(found.into_iter().map(|why| Problem::of_file(&file, why)));
+            None
+        }
+        None => None,
+    };
+    remarks.extend(said.iter().flat_map(|said| said.notes.clone()));
+    let (Some(campaign), Some(config)) = (read.value, config) else { return (None, problems) };
+    problems.extend(campaign.times.resolve(context.clock.now()).problems);
+    problems.extend(campaign.unknown_pool(config.pools.keys()));
+    // The sender of a mail made elsewhere stands in it.
+    let from = campaign.from.or(said.map(|said| said.content.from));
+    let sender = from.map(|from| Sender { campaign: campaign.name.to_string(), pool: campaign.pool, from });
+    (sender, problems)
 }
 
-fn everything(context: &Context, config: &Config, written: &Written) -> Everything {
+/// The campaigns of the store that still send, but for those whose files were given.
+fn stored_senders(context: &Context, config: &Config, given: &[Sender]) -> Vec<Sender> {
+    if !config.store.exists() {
+        return Vec::new();
+    }
+    let read = || -> Result<_, Failure> {
+        let store = context.open_existing_store(config)?;
+        context.block_on(async { Ok(store.campaigns().await?) })
+    };
+    // What keeps the store from being asked is told where its quotas are asked for.
+    let rows = read().unwrap_or_default();
+    let sends = |row: &CampaignRow| !matches!(row.state, CampaignState::Finished | CampaignState::Cancelled);
+    let new = |row: &CampaignRow| given.iter().all(|sender| sender.campaign != row.name.as_str());
+    let rows = rows.into_iter().filter(|row| sends(row) && new(row));
+    rows.map(|row| Sender { campaign: row.name.to_string(), pool: row.pool, from: row.from }).collect()
+}
+
+fn everything(context: &Context, config: &Config, written: &Written, senders: &[Sender]) -> Everything {
     let today = today(context, config);
     let key = config.signing_key.as_ref();
     Everything {
@@ -134,7 +171,7 @@ fn everything(context: &Context, config: &Config, written: &Written) -> Everythi
         disk_floor: config.worker.disk_floor,
         retention: config.worker.retention.map_or_else(|| "forever".to_owned(), show_span),
         signing_key: key.map_or_else(|| "beside the store, made at first run".to_owned(), |key| format!("{key:?}")),
-        relays: config.relays.values().map(|relay| self::relay(relay, config, written, &today)).collect(),
+        relays: config.relays.values().map(|relay| self::relay(relay, config, written, senders, &today)).collect(),
         pools: config
             .pools
             .iter()
@@ -165,7 +202,13 @@ fn today(context: &Context, config: &Config) -> BTreeMap<String, (u32, u32)> {
     }
 }
 
-fn relay(relay: &RelaySettings, config: &Config, written: &Written, today: &BTreeMap<String, (u32, u32)>) -> Relay {
+fn relay(
+    relay: &RelaySettings,
+    config: &Config,
+    written: &Written,
+    senders: &[Sender],
+    today: &BTreeMap<String, (u32, u32)>,
+) -> Relay {
     let lanes = config.groups.buckets().into_iter().map(|(bucket, groups)| {
         let lane = format!("{}/{bucket}", relay.name);
         let plan = relay.plan.lane(&bucket);
@@ -174,7 +217,13 @@ fn relay(relay: &RelaySettings, config: &Config, written: &Written, today: &BTre
         let groups = groups.iter().map(|group| group.name.to_string()).collect();
         Lane { lane, groups, warmup_day, quota_today, settings: lane_in_force(plan) }
     });
-    Relay { relay: relay.name.to_string(), settings: relay_in_force(relay, written), lanes: lanes.collect() }
+    Relay {
+        relay: relay.name.to_string(),
+        settings: relay_in_force(relay, written),
+        signing: signing(relay, config, senders),
+        notes: relay.known.as_ref().map_or_else(Vec::new, |known| known.preset.notes.clone()),
+        lanes: lanes.collect(),
+    }
 }
 
 /// What follows from the settings and is easily overlooked.
@@ -213,6 +262,8 @@ impl Everything {
         }
         for relay in &self.relays {
             out.push_str(&format!("\nrelay {}\n{}", relay.relay, wrapped(&relay.settings)));
+            out.push_str(&format!("    {}\n", relay.signing.line()));
+            relay.notes.iter().for_each(|note| out.push_str(&format!("    note: {note}\n")));
             for lane in &relay.lanes {
                 out.push_str(&lane.render());
             }

@@ -12,8 +12,9 @@ use mail_parser::{Address, ContentType, Header, HeaderForm, HeaderName, HeaderVa
 use mail_parser::{MessagePart, MimeHeaders, PartType};
 
 use super::ComposeError;
-use super::message::{canonical, is_own_header};
-use super::part::{LINE_MAX, Part, Transfer};
+use super::header_names::{LINE_MAX, is_own_header};
+use super::message::canonical;
+use super::part::{Part, Transfer};
 
 /// Largest file, octets: what it holds is kept in memory, and sent to everybody.
 const LARGEST: usize = 5 * 1024 * 1024;

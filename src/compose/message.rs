@@ -15,35 +15,11 @@ use crate::core::address::Address;
 use crate::core::plan::{AddressForm, Group, Groups};
 use crate::relay::Outgoing;
 
+use super::header_names::{LINE_MAX, check_header_name};
 use super::mailbox::Mailbox;
-use super::part::{LINE_MAX, Part, Writer};
+use super::part::{Part, Writer};
 use super::template::{Places, Row, Sheets, variables};
 use super::{ComposeError, Composer, Content, Identity, Recipient, Tokens};
-
-/// Headers that Hikagen writes itself, or that belong to the systems on the way.
-const OWN_HEADERS: [&str; 21] = [
-    "from",
-    "sender",
-    "reply-to",
-    "to",
-    "cc",
-    "bcc",
-    "subject",
-    "date",
-    "message-id",
-    "mime-version",
-    "content-type",
-    "content-transfer-encoding",
-    "content-disposition",
-    "content-id",
-    "list-unsubscribe",
-    "list-unsubscribe-post",
-    "return-path",
-    "received",
-    "delivered-to",
-    "dkim-signature",
-    "resent-to",
-];
 
 /// The templates of one revision, compiled.
 pub struct Templates {
@@ -83,9 +59,9 @@ impl Templates {
         let mut problems = Vec::new();
         let mut keep = |result: Result<(), ComposeError>| problems.extend(result.map_err(in_file).err());
         let (mut from, mut reply_to) = (None, None);
-        keep(Mailbox::parse(&content.from).map(|mailbox| from = Some(mailbox)));
+        keep(Mailbox::parse(&content.from).map(|mailbox| from = Some(mailbox)).map_err(ComposeError::from));
         if let Some(text) = &content.reply_to {
-            keep(Mailbox::parse(text).map(|mailbox| reply_to = Some(mailbox)));
+            keep(Mailbox::parse(text).map(|mailbox| reply_to = Some(mailbox)).map_err(ComposeError::from));
         }
         for (name, _) in &content.headers {
             keep(check_header_name(name));
@@ -273,7 +249,14 @@ impl Composer for Templates {
         let parts = self.parts(&made.row, &token).map_err(|e| refuse(e.0))?;
         let mut bytes = headers.to_string().into_bytes();
         bytes.extend_from_slice(&parts);
+        if let Some(signer) = &identity.dkim {
+            let signature = signer.signature(&bytes, date).ok_or("its DKIM key does not sign");
+            bytes.splice(..0, signature.map_err(|why| refuse(why.to_owned()))?.into_bytes());
+        }
         check_limits(&bytes, group).map_err(refuse)?;
+        if let Some(most) = identity.message_bytes.filter(|most| bytes.len() > most.get() as usize) {
+            return Err(refuse(format!("the message has {} octets; the relay takes {most}", bytes.len())));
+        }
         Ok(Outgoing { envelope_from, recipient: to, recipient_alternative: alternative, bytes })
     }
 }
@@ -323,29 +306,6 @@ fn raw(name: HeaderName, value: String) -> HeaderValue {
 
 fn header_name(name: &str) -> Result<HeaderName, ComposeError> {
     HeaderName::new_from_ascii(name.to_owned()).map_err(|_| ComposeError(format!("\"{name}\" is not a header name")))
-}
-
-/// Whether a campaign or a relay may set this header.
-///
-/// # Errors
-/// In words: not a header name, or one that Hikagen writes itself.
-pub fn check_header_name(name: &str) -> Result<(), ComposeError> {
-    let is_name = (1..=76).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
-    if !is_name {
-        return Err(ComposeError(format!(
-            "\"{}\" is not a header name: printable ASCII without blanks and colons, at most 76 characters",
-            name.escape_debug()
-        )));
-    }
-    if is_own_header(&name.to_ascii_lowercase()) {
-        return Err(ComposeError(format!("the header {name} cannot be set: it is written by Hikagen or on the way")));
-    }
-    Ok(())
-}
-
-/// Whether Hikagen writes this header (in lower case) itself, or a system on the way does.
-pub(super) fn is_own_header(name: &str) -> bool {
-    OWN_HEADERS.contains(&name)
 }
 
 fn check_parts(content: &Content) -> Result<(), ComposeError> {

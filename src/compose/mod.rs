@@ -4,12 +4,17 @@
 //! from a list can end a header or a command.
 
 mod css;
+mod dkim;
 mod eml;
+mod header_names;
 mod mailbox;
 mod message;
 mod part;
 mod template;
 mod token;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,9 +23,11 @@ use crate::core::campaign::MessageId;
 use crate::relay::Outgoing;
 
 pub use css::{CssProblem, Inlined, inline_css};
+pub use dkim::{Alignment, BadKey, Signer, SigningKey, alignment};
 pub use eml::{Eml, read_eml};
-pub use mailbox::{Mailbox, ascii_domain};
-pub use message::{Shown, Templates, check_header_name};
+pub use header_names::{LINE_MAX, check_header_name, is_header_name, is_own_header};
+pub use mailbox::{Mailbox, NotASender, ascii_domain};
+pub use message::{Shown, Templates};
 pub use part::{Part, Transfer};
 pub use template::{BUILT_IN, Places, check_syntax};
 pub use token::{KeyError, TOKEN_LETTERS, Tokens};
@@ -61,7 +68,7 @@ pub struct Unsubscribe {
 }
 
 /// Who sends: what a relay puts on the message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Identity {
     /// Sending domain: the variable `domain`. (A Message-ID takes the domain of the campaign's `from`, so that it stays the same
     /// whichever relay carries the message.)
@@ -70,6 +77,10 @@ pub struct Identity {
     pub envelope_from: Option<String>,
     /// Headers of the relay.
     pub headers: Vec<(String, String)>,
+    /// Signs its messages.
+    pub dkim: Option<Arc<Signer>>,
+    /// Largest message that it takes, octets.
+    pub message_bytes: Option<NonZeroU32>,
 }
 
 /// One recipient.

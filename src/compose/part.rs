@@ -9,10 +9,8 @@ use lettre::message::header::ContentTransferEncoding;
 use serde::{Deserialize, Serialize};
 
 use super::ComposeError;
+use super::header_names::LINE_MAX;
 use super::message::canonical;
-
-/// Longest line that SMTP must carry, without CRLF (RFC 5321 4.5.3.1.6).
-pub(super) const LINE_MAX: usize = 998;
 
 /// One part, with those inside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -58,6 +58,7 @@ pub fn bare_config(store: &Path, remembered: &Remembered) -> Config {
 fn relay(name: RelayName, plan: Arc<Plan>) -> RelaySettings {
     RelaySettings {
         name,
+        known: None,
         host: "unknown".to_owned(),
         port: 0,
         tls: TlsMode::Starttls,
@@ -72,6 +73,8 @@ fn relay(name: RelayName, plan: Arc<Plan>) -> RelaySettings {
         envelope_from: None,
         headers: Vec::new(),
         answers: Answers::Own,
+        signs: None,
+        dkim: None,
         source_address: None,
         pipelining: false,
         uncertain: Uncertain::Retry,

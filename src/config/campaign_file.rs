@@ -23,8 +23,7 @@ use super::fields::Fields;
 use super::keys::campaign::{CAMPAIGN, UNSUBSCRIBE};
 use super::problem::{Problem, Problems, Read, SourceFile, Span, did_you_mean, quoted};
 use super::tree::{self, Node};
-use crate::compose::Unsubscribe;
-use crate::core::address::Address;
+use crate::compose::{Mailbox, Unsubscribe};
 use crate::core::campaign::Class;
 use crate::core::names::{CampaignName, PoolName};
 
@@ -188,39 +187,14 @@ fn one_body(fields: &Fields<'_>) {
 /// `Name <address>` or `address`, as written; the address is one that SMTP can carry.
 fn mailbox(problems: &Problems, node: &Node) -> Option<String> {
     let text = line(problems, node)?;
-    match split_mailbox(&text) {
+    match Mailbox::parse(&text) {
         Ok(_) => Some(text),
-        Err(why) => {
+        Err(error) => {
             let help = "write \"Name <address>\" or the address alone";
-            problems.at_with(node.span, format!("{why}, got {}", quoted(&text)), help);
+            problems.at_with(node.span, format!("{}, got {}", error.why, quoted(&text)), help);
             None
         }
     }
-}
-
-/// The name and the address of `Name <address>` or `address`.
-///
-/// # Errors
-/// In words, when there is no address, more than one, or not one that SMTP can carry.
-pub fn split_mailbox(text: &str) -> Result<(Option<String>, Address), String> {
-    let text = text.trim();
-    let (name, address) = match text.strip_suffix('>').map(|t| t.rsplit_once('<')) {
-        Some(Some((name, address))) => (name.trim(), address.trim()),
-        Some(None) => return Err("expected < before >".to_owned()),
-        None => ("", text),
-    };
-    let quotes = name.strip_prefix('"').and_then(|n| n.strip_suffix('"'));
-    let name = quotes.unwrap_or(name);
-    if name.contains(['<', '>', '"']) || name.contains('@') && quotes.is_none() {
-        return Err("expected one name and one address".to_owned());
-    }
-    let (local, domain) = address.rsplit_once('@').ok_or("expected an address with @")?;
-    let domain = idna::domain_to_ascii_strict(domain).map_err(|_| "the part after the @ is not a domain name")?;
-    let address = Address::parse(&format!("{local}@{domain}")).map_err(|e| e.to_string())?;
-    if address.is_irregular() {
-        return Err("a sender's address has no dots together, at the beginning or before the @".to_owned());
-    }
-    Ok(((!name.is_empty()).then(|| name.to_owned()), address))
 }
 
 /// One line of text without control characters.
@@ -265,7 +239,8 @@ fn unsubscribe(fields: &Fields<'_>) -> Option<Unsubscribe> {
         let text = problems.text(node, "an address")?;
         let address = text.strip_prefix("mailto:").unwrap_or(text).replace("{token}", "t");
         let (plain, _) = address.split_once('?').unwrap_or((&address, ""));
-        let fits = split_mailbox(plain).is_ok_and(|(name, _)| name.is_none()) && !text.contains([' ', '<', '>', ',']);
+        let fits =
+            Mailbox::parse(plain).is_ok_and(|sender| sender.name.is_none()) && !text.contains([' ', '<', '>', ',']);
         if !fits {
             problems.expected(node, "an address such as leave+{token}@m.example.jp");
         }

@@ -3,12 +3,14 @@
 //! Invariants: a pure function of files and environment, so that a reload is a second reading; the problems of every file that
 //! is reachable come together, the configuration's first; no secret is in what it shows.
 
+mod auth;
+mod dkim;
 mod lints;
 mod pieces;
 mod relay;
 
 pub use lints::past_starts;
-pub(super) use pieces::headers;
+pub(super) use pieces::{command, headers};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -222,7 +224,16 @@ impl Reader<'_> {
                 continue;
             };
             let plan = self.plan(&fields, destinations);
-            if let Some(relay) = relay::read(&fields, &self.keepers, retry, name, plan) {
+            // Of a kind that is not known nothing can be filled in, so what is missing would be told for nothing.
+            let Ok(known) = relay::known(&fields) else { continue };
+            let at = fields.node("kind").map_or(entry.key_span, |node| node.span);
+            let entries = known.as_ref().map(|known| known.preset.fill(fields, at));
+            let filled = Node { span: entry.value.span, kind: Kind::Map(entries.unwrap_or(fields.entries.to_vec())) };
+            let Some(whole) = Fields::of(problems, &filled, entry.key_span, "the settings of a relay") else {
+                continue;
+            };
+            let given = relay::Given { keepers: &self.keepers, retry, name, plan, known };
+            if let Some(relay) = relay::read(&whole, given) {
                 let mut places = BTreeMap::new();
                 relay::places("", Some(fields), &mut places);
                 self.written.relays.insert(relay.name.clone(), places);

@@ -59,7 +59,11 @@ impl<'a> Fields<'a> {
 
     /// Reports every key that is in none of `tables`.
     pub fn known_of(&self, tables: &[&Table]) {
-        let known: Vec<&str> = tables.iter().flat_map(|table| table.keys()).map(|key| key.name).collect();
+        self.known_names(&tables.iter().flat_map(|table| table.keys()).map(|key| key.name).collect::<Vec<_>>());
+    }
+
+    /// Reports every key that is none of `known`: in files that nobody writes but us.
+    pub(super) fn known_names(&self, known: &[&str]) {
         for entry in self.entries.iter().filter(|e| !known.contains(&e.key.as_str())) {
             self.problems.push_with(|| {
                 let help = match did_you_mean(&entry.key, known.iter().copied()) {

@@ -11,12 +11,13 @@ use regex_lite::Regex;
 use super::fields::Fields;
 use super::keys::Table;
 use super::keys::destinations::{DESTINATIONS, GROUP, GROUP_LIMITS, HINTS, MX, NOTE, PUBLISHED};
+use super::presets;
 use super::problem::{Problem, Problems, Read, SourceFile, Span, quoted};
 use super::replies_file::read_replies;
 use super::tree::{self, Node};
 use crate::core::names::{BucketName, GroupName};
 use crate::core::plan::{AddressForm, DomainPattern, Group, GroupKind, GroupStatus, Groups, Limits};
-use crate::core::reply::Rules;
+use crate::core::reply::{Rule, Rules};
 
 /// Destination groups and the rules for what their systems say.
 #[derive(Debug, Clone)]
@@ -28,17 +29,19 @@ pub struct Destinations {
 }
 
 impl Destinations {
-    /// Nothing but the group `default`.
+    /// Nothing but the group `default`, and the words of the known relays (`plans/relays.yaml`).
     ///
     /// # Panics
-    /// Never: `default` is a name.
+    /// Never: `default` is a name, and a test reads the file.
     #[must_use]
     pub fn bare() -> Self {
         let default = GroupName::new("default").expect("\"default\" is a name");
-        Self { groups: Groups::new(fresh(&default)), rules: Rules::default() }
+        let groups = Groups::new(fresh(&default));
+        let rules = relay_rules(&groups).value.expect("the words of the known relays have no problems");
+        Self { groups, rules: Rules::new(rules) }
     }
 
-    /// What is shipped in `plans/groups.yaml` and `plans/replies.yaml`.
+    /// What is shipped in `plans/groups.yaml`, `plans/replies.yaml` and `plans/relays.yaml`.
     ///
     /// # Panics
     /// Never: the files are part of the program, and a test reads them.
@@ -57,6 +60,16 @@ impl Destinations {
 
 /// Read once: they are a page of rules, and a plan is judged with them each time.
 static SHIPPED: LazyLock<Destinations> = LazyLock::new(Destinations::read_shipped);
+
+/// The known relays' own words.
+fn relay_rules(groups: &Groups) -> Read<Vec<Rule>> {
+    let problems = Problems::new(&presets::shipped_file());
+    let read = tree::parse(&problems).and_then(|root| {
+        let top = Fields::of(&problems, &root, root.span, "relays and replies")?;
+        top.map("replies", "reply rules by id").map(|fields| read_replies(fields, groups))
+    });
+    Read::new(read, problems.into_vec())
+}
 
 /// Reads `groups:` and `replies:` of `file`, laid over `base`.
 #[must_use]

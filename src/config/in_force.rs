@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::config_file::Written;
 use super::plan_file::{show_avoid, show_window};
 use super::settings::{
-    Answers, DEFAULT_CONNECTION_AGE, DEFAULT_CONNECTIONS, DEFAULT_MESSAGES_PER_CONNECTION, RelaySettings, TlsMode,
-    Uncertain,
+    Answers, DEFAULT_CONNECTION_AGE, DEFAULT_CONNECTIONS, DEFAULT_MESSAGES_PER_CONNECTION, Login, Mechanism, Proof,
+    RelaySettings, Signs, Uncertain,
 };
 use super::shipped::shipped_plan;
 use crate::core::plan::{Avoid, LanePlan, Source, Sourced};
@@ -31,25 +31,37 @@ pub struct InForce {
 #[must_use]
 pub fn relay_in_force(relay: &RelaySettings, written: &Written) -> Vec<InForce> {
     let say = |key: &'static str, value: String| {
-        let place = written.place(&relay.name, key);
-        let source = place.map_or_else(|| "built in".to_owned(), |span| format!("line {}", span.line));
+        let known = relay.known.as_ref().and_then(|known| Some((known.preset, known.preset.source(key)?)));
+        let source = match (written.place(&relay.name, key), known) {
+            (Some(span), _) => format!("line {}", span.line),
+            (None, Some((preset, document))) => format!("preset {}: {document}", preset.kind),
+            (None, None) => "built in".to_owned(),
+        };
         InForce { key, value, source }
     };
     let or = |value: Option<String>, none: &str| value.unwrap_or_else(|| none.to_owned());
     let limits = &relay.limits;
     let count = |n: Option<std::num::NonZeroU32>| n.map(|n| grouped(n.get().into()));
     let burst = limits.burst.map(|n| n.to_string()).or(limits.rate.map(|rate| rate.default_burst().to_string()));
-    let mut all = vec![
+    let mut all = Vec::new();
+    if let Some(known) = &relay.known {
+        all.push(say("kind", format!("{}, {}", known.preset.kind, known.preset.title)));
+        all.extend(known.region.iter().map(|region| say("region", region.clone())));
+    }
+    all.extend([
         say("host", relay.host.clone()),
         say("port", relay.port.to_string()),
-        say("tls", tls(relay.tls).to_owned()),
+        say("tls", relay.tls.as_str().to_owned()),
         say("ca", or(relay.ca.as_ref().map(|ca| format!("{} and the system's", ca.display())), "the system's")),
-        say("auth", or(relay.auth.as_ref().map(|login| format!("{}, {:?}", login.user, login.password)), "none")),
+    ]);
+    all.extend(login(relay.auth.as_ref(), &say));
+    all.extend([
         say("source_address", or(relay.source_address.map(|ip| ip.to_string()), "any")),
         say("domain", relay.domain.clone()),
         say("hello", relay.hello.clone().unwrap_or_else(|| relay.domain.clone())),
         say("envelope_from", or(relay.envelope_from.clone(), "the campaign's from")),
         say("headers", or(headers(relay), "none")),
+        say(if relay.dkim.is_some() { "dkim" } else { "signs" }, signs(relay)),
         say("answers", if relay.answers == Answers::Own { "own" } else { "carrier" }.to_owned()),
         say("pipelining", if relay.pipelining { "on" } else { "off" }.to_owned()),
         say("uncertain", if relay.uncertain == Uncertain::Retry { "retry" } else { "park" }.to_owned()),
@@ -66,7 +78,8 @@ pub fn relay_in_force(relay: &RelaySettings, written: &Written) -> Vec<InForce> 
             or(count(limits.messages_per_connection), &DEFAULT_MESSAGES_PER_CONNECTION.to_string()),
         ),
         say("limits.connection_age", show_span(limits.connection_age.unwrap_or(DEFAULT_CONNECTION_AGE))),
-    ];
+        say("limits.message_bytes", or(count(limits.message_bytes), "none")),
+    ]);
     let after: Vec<String> = relay.retry.after.iter().map(|span| show_span(*span)).collect();
     all.extend([
         say("retry.after", format!("[{}]", after.join(", "))),
@@ -80,12 +93,35 @@ pub fn relay_in_force(relay: &RelaySettings, written: &Written) -> Vec<InForce> 
     all
 }
 
-fn tls(mode: TlsMode) -> &'static str {
-    match mode {
-        TlsMode::Starttls => "starttls",
-        TlsMode::Implicit => "implicit",
-        TlsMode::None => "none",
+fn login(login: Option<&Login>, say: &dyn Fn(&'static str, String) -> InForce) -> Vec<InForce> {
+    let Some(login) = login else { return vec![say("auth", "none".to_owned())] };
+    let user = say("auth.user", login.user.clone());
+    let (mechanism, secret) = match &login.proof {
+        Proof::Password(secret, mechanism) => {
+            let word = match mechanism {
+                Mechanism::Offered => "password",
+                Mechanism::Plain => "plain",
+                Mechanism::Login => "login",
+            };
+            (word, say("auth.password", format!("{secret:?}")))
+        }
+        Proof::Token(source) => ("xoauth2", say("auth.token", source.to_string())),
+    };
+    vec![say("auth.mechanism", mechanism.to_owned()), user, secret]
+}
+
+fn signs(relay: &RelaySettings) -> String {
+    if let Some(signer) = &relay.dkim {
+        let (domain, selector, key) = (signer.domain(), signer.selector(), signer.key());
+        let what = signer.headers().join(":");
+        return format!("as {domain}, selector {selector}, {key:?}, headers {what}");
     }
+    match relay.signs {
+        Some(Signs::Relay) => "relay",
+        Some(Signs::Nobody) => "nobody",
+        None => "nobody is known to",
+    }
+    .to_owned()
 }
 
 fn plan(relay: &RelaySettings) -> String {

@@ -12,6 +12,7 @@ pub mod groups_file;
 pub mod in_force;
 pub mod keys;
 pub mod plan_file;
+pub mod presets;
 pub mod problem;
 mod replies_file;
 mod secret;

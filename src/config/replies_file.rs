@@ -5,6 +5,7 @@
 
 use super::fields::Fields;
 use super::keys::destinations::{MEANING, RULE, WHEN};
+use super::presets;
 use super::problem::{Problems, did_you_mean, quoted};
 use super::tree::{Kind, Node};
 use crate::core::names::GroupName;
@@ -139,14 +140,25 @@ fn read_providers(when: Fields<'_>, groups: &Groups) -> Option<Vec<Provider>> {
             when.problems().at(relay.key_span, "the words are a group's or a relay's, not both: take one away");
             None
         }
-        (None, Some(_)) => when.text("relay").map(|kind| vec![Provider::Relay(kind.into())]),
+        (None, Some(entry)) => one_or_many(&entry.value).iter().map(|node| known_kind(when.problems(), node)).collect(),
         (Some(entry), None) => {
-            let one = std::slice::from_ref(&entry.value);
-            let nodes = if let Kind::List(items) = &entry.value.kind { items.as_slice() } else { one };
             let known = |node| known_group(when.problems(), node, groups).map(Provider::Group);
-            nodes.iter().map(known).collect()
+            one_or_many(&entry.value).iter().map(known).collect()
         }
     }
+}
+
+fn one_or_many(node: &Node) -> &[Node] {
+    if let Kind::List(items) = &node.kind { items } else { std::slice::from_ref(node) }
+}
+
+fn known_kind(problems: &Problems, node: &Node) -> Option<Provider> {
+    let kind = problems.text(node, "a kind of relay, such as ses")?;
+    if presets::kinds().any(|known| known == kind) {
+        return Some(Provider::Relay(kind.into()));
+    }
+    presets::unknown_kind(problems, node, kind);
+    None
 }
 
 fn known_group(problems: &Problems, node: &Node, groups: &Groups) -> Option<GroupName> {

@@ -3,21 +3,28 @@
 //! Invariants: a secret written in clear in a file is struck out before the file is looked at, so that no problem can print
 //! it; the text of a secret is in no message; a secret is one line without control characters.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::config_file::command;
 use super::fields::Fields;
-use super::keys::configuration::SECRET;
+use super::keys::Table;
+use super::keys::configuration::{SECRET, TOKEN as TOKEN_KEYS};
 use super::problem::{Problems, Span};
-use super::settings::Secret;
+use super::settings::{Secret, TokenSource};
 use super::tree::{Kind, Node};
+use crate::core::units::grouped;
 
 /// Keys whose value is a secret.
-const KEYS: [&str; 2] = ["password", "signing_key"];
+const KEYS: [&str; 4] = ["password", "signing_key", "token", "key"];
 
 /// Longest secret, octets: SES and SendGrid hand out 44 and 69.
 const LONGEST: usize = 4_096;
+
+/// Longest access token, octets: with a user it still fits in what RFC 4954 4 allows a line of AUTH (12,288).
+const LONGEST_TOKEN: usize = 8_192;
 
 /// Where secrets come from.
 pub(super) struct Keepers<'a> {
@@ -30,47 +37,61 @@ pub(super) struct Keepers<'a> {
 impl Keepers<'_> {
     /// The secret under `key`: `{ env: NAME }` or `{ file: PATH }`.
     pub(super) fn secret(&self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
-        let entry = fields.entry(key)?;
+        let (place, node) = place(fields, key, &["env", "file"], &SECRET)?;
+        match place {
+            "env" => self.in_environment(fields.problems(), node, &LINE),
+            _ => self.in_file(fields.problems(), node, &LINE),
+        }
+    }
+
+    /// The access token under `token`: a secret, or `{ command: [PROGRAM, ...], timeout: 30s }`. A file is looked at here and
+    /// read again at each login.
+    pub(super) fn token(&self, fields: &Fields<'_>, patience: Duration) -> Option<TokenSource> {
         let problems = fields.problems();
-        if matches!(entry.value.kind, Kind::Scalar { .. }) {
-            let help = format!(
-                "write `{key}: {{ env: NAME }}` for an environment variable, or `{key}: {{ file: /run/secrets/NAME }}`"
-            );
-            problems.at_with(
-                entry.value.span,
-                format!("a {} is not written in clear here", key.replace('_', " ")),
-                help,
-            );
+        let (place, node) = place(fields, "token", &["env", "file", "command"], &TOKEN_KEYS)?;
+        let map = fields.map("token", "env, file or command")?;
+        let timeout = map.duration("timeout");
+        if place != "command"
+            && let Some(entry) = map.entry("timeout")
+        {
+            problems.at(entry.key_span, "timeout belongs to a command");
             return None;
         }
-        let place = Fields::of(problems, &entry.value, entry.key_span, "env or file")?;
-        place.known(&SECRET);
-        match (place.node("env"), place.node("file")) {
-            (Some(node), None) => self.in_environment(problems, node),
-            (None, Some(node)) => self.in_file(problems, node),
-            (Some(_), Some(node)) => {
-                problems.at(node.span, "expected one of env and file, got both");
-                None
+        match place {
+            "env" => self.in_environment(problems, node, &TOKEN).map(TokenSource::Kept),
+            "file" => {
+                let path = self.folder.join(problems.text(node, "the path of a file")?);
+                self.in_file(problems, node, &TOKEN).map(|_| TokenSource::File(path))
             }
-            (None, None) => {
-                let help = "write { env: NAME } or { file: PATH }";
-                problems.at_with(entry.key_span, format!("where is the {key}?"), help);
-                None
+            _ => {
+                let words = command(problems, node)?;
+                let asked = map.node("timeout").is_some();
+                (!asked || timeout.is_some())
+                    .then(|| TokenSource::Command { words, timeout: timeout.unwrap_or(patience) })
             }
         }
     }
 
-    fn in_environment(&self, problems: &Problems, node: &Node) -> Option<Secret> {
+    /// The text of several lines under `key`, such as a PEM file's.
+    pub(super) fn lines(&self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
+        let (place, node) = place(fields, key, &["env", "file"], &SECRET)?;
+        match place {
+            "env" => self.in_environment(fields.problems(), node, &LINES),
+            _ => self.in_file(fields.problems(), node, &LINES),
+        }
+    }
+
+    fn in_environment(&self, problems: &Problems, node: &Node, form: &Form) -> Option<Secret> {
         let name = problems.text(node, "the name of an environment variable")?;
         let Some(text) = (self.env)(name) else {
             let help = "set it before the program starts (in a systemd unit: EnvironmentFile=), or use { file: PATH }";
             problems.at_with(node.span, format!("the environment variable {name} is not set"), help);
             return None;
         };
-        checked(problems, node.span, &format!("env {name}"), text)
+        checked(problems, node.span, &format!("env {name}"), text, form)
     }
 
-    fn in_file(&self, problems: &Problems, node: &Node) -> Option<Secret> {
+    fn in_file(&self, problems: &Problems, node: &Node, form: &Form) -> Option<Secret> {
         let path = self.folder.join(problems.text(node, "the path of a file")?);
         let shown = path.display().to_string();
         if let Some(open) = too_open(&path) {
@@ -82,8 +103,8 @@ impl Keepers<'_> {
             }
             problems.lint(node.span, message, help);
         }
-        match read_short(&path) {
-            Ok(text) => checked(problems, node.span, &format!("file {shown}"), text),
+        match read_short(&path, form.longest) {
+            Ok(text) => checked(problems, node.span, &format!("file {shown}"), text, form),
             Err(error) => {
                 let help = "the user who runs hikagen must be able to read it";
                 problems.at_with(node.span, format!("cannot read {shown}: {error}"), help);
@@ -93,12 +114,68 @@ impl Keepers<'_> {
     }
 }
 
-fn read_short(path: &PathBuf) -> std::io::Result<String> {
+/// The one of `places` under `key` at which the secret is kept, in a map with the keys of `table`.
+fn place<'a>(
+    fields: &Fields<'a>,
+    key: &str,
+    places: &[&'static str],
+    table: &Table,
+) -> Option<(&'static str, &'a Node)> {
+    let entry = fields.entry(key)?;
+    let problems = fields.problems();
+    if matches!(entry.value.kind, Kind::Scalar { .. }) {
+        let help = format!(
+            "write `{key}: {{ env: NAME }}` for an environment variable, or `{key}: {{ file: /run/secrets/NAME }}`"
+        );
+        let message = format!("a {} is not written in clear here", key.replace('_', " "));
+        problems.at_with(entry.value.span, message, help);
+        return None;
+    }
+    let either = places.join(" or ");
+    let map = Fields::of(problems, &entry.value, entry.key_span, &either)?;
+    map.known(table);
+    let mut found = places.iter().filter_map(|place| Some((*place, map.node(place)?)));
+    match (found.next(), found.next()) {
+        (Some(one), None) => Some(one),
+        (Some((first, _)), Some((second, node))) => {
+            problems.at(node.span, format!("expected one of {first} and {second}, got both"));
+            None
+        }
+        (None, _) => {
+            let shown: Vec<String> = places.iter().map(|place| format!("{{ {place}: {} }}", example(place))).collect();
+            let help = format!("write {}", shown.join(" or "));
+            problems.at_with(entry.key_span, format!("where is the {key}?"), help);
+            None
+        }
+    }
+}
+
+fn example(place: &str) -> &'static str {
+    match place {
+        "env" => "NAME",
+        "file" => "PATH",
+        _ => "[PROGRAM, ...]",
+    }
+}
+
+fn read_short(path: &Path, longest: usize) -> std::io::Result<String> {
     use std::io::Read as _;
     let mut text = String::new();
-    std::fs::File::open(path)?.take(LONGEST as u64 + 1).read_to_string(&mut text)?;
+    std::fs::File::open(path)?.take(longest as u64 + 1).read_to_string(&mut text)?;
     Ok(text)
 }
+
+/// What a secret must look like.
+struct Form {
+    longest: usize,
+    /// Its lines may be many, as in a PEM file.
+    lines: bool,
+}
+
+const LINE: Form = Form { longest: LONGEST, lines: false };
+/// A PEM file of a 4096-bit key has about 3,300 octets.
+const LINES: Form = Form { longest: 16_384, lines: true };
+const TOKEN: Form = Form { longest: LONGEST_TOKEN, lines: false };
 
 /// What anybody may do with the file, that only its owner should.
 fn too_open(path: &Path) -> Option<&'static str> {
@@ -111,31 +188,43 @@ fn too_open(path: &Path) -> Option<&'static str> {
     }
 }
 
-fn checked(problems: &Problems, at: Span, place: &str, text: String) -> Option<Secret> {
+fn checked(problems: &Problems, at: Span, place: &str, text: String, form: &Form) -> Option<Secret> {
     let text = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
+    let broken = |c: char| c.is_control() && !(form.lines && matches!(c, '\n' | '\r'));
     let wrong = if text.is_empty() {
-        "is empty"
-    } else if text.len() > LONGEST {
-        "is longer than 4,096 octets"
-    } else if text.chars().any(char::is_control) {
-        "has more than one line, or control characters"
+        "is empty".to_owned()
+    } else if text.len() > form.longest {
+        format!("is longer than {} octets", grouped(form.longest as u64))
+    } else if text.chars().any(broken) {
+        if form.lines { "has control characters" } else { "has more than one line, or control characters" }.to_owned()
     } else {
         return Some(Secret { place: place.to_owned(), text: SecretString::from(text) });
     };
-    problems.at_with(at, format!("the secret in {place} {wrong}"), "it is one line of text");
+    let help = if form.lines { "it is text, as openssl writes it" } else { "it is one line of text" };
+    problems.at_with(at, format!("the secret in {place} {wrong}"), help);
     None
 }
+
+/// What may stand, line by line, under a secret's key.
+const PLACES: [&str; 4] = ["env:", "file:", "command:", "timeout:"];
 
 /// `text` with everything struck out that stands in clear where a secret's place should be named.
 pub(super) fn struck_out(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     // Indentation of the key whose secret runs over the following lines.
     let mut inside: Option<usize> = None;
+    // Indentation of a `command:` there, whose words may run over the following lines.
+    let mut words: Option<usize> = None;
     for line in text.split_inclusive('\n') {
         let indent = line.len() - line.trim_start().len();
         let deeper = inside.is_some_and(|key| indent > key || line.trim().is_empty());
         let place = line.trim_start();
-        if deeper && !place.starts_with("env:") && !place.starts_with("file:") && !place.starts_with('#') {
+        words = words.filter(|command| deeper && (indent > *command || place.starts_with("- ")));
+        let names = PLACES.iter().any(|key| place.starts_with(key)) || words.is_some();
+        if deeper && place.starts_with("command:") {
+            words = Some(indent);
+        }
+        if deeper && !names && !place.starts_with('#') {
             out.extend(line.chars().map(|c| if c.is_whitespace() { c } else { 'x' }));
             continue;
         }
@@ -215,6 +304,10 @@ mod tests {
             "  password: \"S3cret!\n    S3cret!\"",
             "signing_key: S3cret!",
             "  password : S3cret!",
+            "auth: { user: a, token: S3cret! }",
+            "  token:\n    S3cret!\n    timeout: 3s",
+            "  token:\n    command:\n      - a\n    S3cret!\n",
+            "dkim:\n  key: |\n    -----BEGIN PRIVATE KEY-----\n    S3cret!\n  selector: s1\n",
         ] {
             let shown = struck_out(text);
             assert!(!shown.contains("S3cret"), "{text:?} became {shown:?}");
@@ -229,6 +322,9 @@ mod tests {
             "auth:\n  user: a\n  password:\n    env: NAME\n  x: 1\n",
             "signing_key: { file: key }\nrelays: {}\n",
             "headers: { X-Password-Policy: none }\n",
+            "auth:\n  user: a\n  token:\n    command:\n      - /usr/bin/x\n      - --quiet\n    timeout: 3s\n  x: 1\n",
+            "auth:\n  token:\n    timeout: 3s\n    command:\n    - a\n    - b\ndomain: m.example.jp\n",
+            "envelope_from: \"b+{token}@m.example.jp\"\ndkim: { selector: s1, key: { file: k } }\n",
         ] {
             assert_eq!(struck_out(text), text);
         }

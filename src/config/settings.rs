@@ -11,6 +11,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
+use super::presets::Preset;
+use crate::compose::{Identity, Signer};
 use crate::core::names::{PoolName, RelayName};
 use crate::core::plan::{Groups, Plan};
 use crate::core::reply::Rules;
@@ -45,6 +47,8 @@ pub struct Config {
 pub struct RelaySettings {
     /// Name.
     pub name: RelayName,
+    /// The known relay that it is, which fills in what is not written.
+    pub known: Option<Known>,
     /// Host name or address.
     pub host: String,
     /// TCP port.
@@ -73,6 +77,10 @@ pub struct RelaySettings {
     pub headers: Vec<(String, String)>,
     /// Whose words come back in-band.
     pub answers: Answers,
+    /// Who signs with DKIM, when it is not Hikagen; `None`: nobody knows.
+    pub signs: Option<Signs>,
+    /// Signs with DKIM here.
+    pub dkim: Option<Arc<Signer>>,
     /// Local address to connect from.
     pub source_address: Option<IpAddr>,
     /// MAIL, RCPT and DATA in one write when the server offers it.
@@ -86,6 +94,24 @@ pub struct RelaySettings {
 }
 
 impl RelaySettings {
+    /// What it puts on a message.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity {
+            domain: self.domain.clone(),
+            envelope_from: self.envelope_from.clone(),
+            headers: self.headers.clone(),
+            dkim: self.dkim.clone(),
+            message_bytes: self.limits.message_bytes,
+        }
+    }
+
+    /// The kind of relay, when it is one that is known.
+    #[must_use]
+    pub fn kind(&self) -> Option<&'static str> {
+        self.known.as_ref().map(|known| known.preset.kind.as_str())
+    }
+
     /// What the relay's decisions rest on.
     #[must_use]
     pub fn terms(&self) -> Terms {
@@ -125,13 +151,83 @@ pub enum TlsMode {
     None,
 }
 
+impl TlsMode {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starttls => "starttls",
+            Self::Implicit => "implicit",
+            Self::None => "none",
+        }
+    }
+}
+
+/// A known relay, and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// What is known of it.
+    pub preset: &'static Preset,
+    /// The account's region.
+    pub region: Option<String>,
+}
+
 /// A login.
 #[derive(Debug, Clone)]
 pub struct Login {
     /// User name.
     pub user: String,
-    /// Password.
-    pub password: Secret,
+    /// How it is shown who logs in.
+    pub proof: Proof,
+}
+
+/// How it is shown who logs in.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// By a password, through one mechanism or whichever is offered.
+    Password(Secret, Mechanism),
+    /// By an OAuth 2.0 access token (XOAUTH2).
+    Token(TokenSource),
+}
+
+/// SASL mechanisms that take a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// PLAIN, or LOGIN where the server offers nothing better.
+    Offered,
+    /// PLAIN.
+    Plain,
+    /// LOGIN.
+    Login,
+}
+
+/// Where an access token comes from.
+#[derive(Debug, Clone)]
+pub enum TokenSource {
+    /// It was read with the configuration.
+    Kept(Secret),
+    /// A file, read at each login: another program keeps it fresh.
+    File(PathBuf),
+    /// A program that prints it.
+    Command {
+        /// Program and arguments.
+        words: Vec<String>,
+        /// Longest time that it may run.
+        timeout: Duration,
+    },
+}
+
+impl std::fmt::Display for TokenSource {
+    /// Where it comes from, never the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Kept(secret) => write!(f, "{secret:?}"),
+            Self::File(path) => write!(f, "(file {}, read at each login, hidden)", path.display()),
+            Self::Command { words, .. } => {
+                write!(f, "(command {}, hidden)", words.first().map_or("", String::as_str))
+            }
+        }
+    }
 }
 
 /// A secret and where it is kept. Its text is never shown; `Debug` shows the place.
@@ -175,6 +271,8 @@ pub struct RelayLimits {
     pub messages_per_connection: Option<NonZeroU32>,
     /// Age at which a connection is given up (default 5 min).
     pub connection_age: Option<Duration>,
+    /// Largest message, octets.
+    pub message_bytes: Option<NonZeroU32>,
 }
 
 /// Whose words a relay's in-band answers are.
@@ -184,6 +282,15 @@ pub enum Answers {
     Own,
     /// It passes the carrier's replies through.
     Carrier,
+}
+
+/// Who signs messages with DKIM behind Hikagen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signs {
+    /// The relay, as the domain of the From that its account was set up for.
+    Relay,
+    /// Nobody.
+    Nobody,
 }
 
 /// What becomes of a message whose fate is unknown.

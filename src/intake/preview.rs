@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::clean::{clean, columns_json};
 use super::rows::{List, Row};
-use super::{Intake, Refused, Submission, identity};
+use super::{Intake, Refused, Submission};
 use crate::compose::{Composer, Recipient};
 use crate::core::campaign::MessageId;
 use crate::core::names::{BucketName, GroupName, RelayName};
@@ -68,7 +68,7 @@ impl Intake<'_> {
         };
         list.need(templates.used(&list.header.names));
         let mut preview = self.find(&list, row, &submission.list)?;
-        let identity = identity(relay);
+        let identity = relay.identity();
         let address = preview.recipient.clone();
         let recipient = Recipient { message: MessageId(0), address: &address, columns: &preview.columns };
         let compose =

@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::clean::clean_address;
-use super::{Intake, Refused, Submission, identity};
+use super::{Intake, Refused, Submission};
 use crate::compose::{Composer, Recipient};
 use crate::core::campaign::{CampaignId, Class, MessageId};
 use crate::core::names::CampaignName;
@@ -46,7 +46,7 @@ impl Intake<'_> {
         let recipient = Recipient { message: MessageId(0), address: &address.to_string(), columns: &columns };
         let templates = self.templates(submission).map_err(Refused::Problems)?;
         for relay in self.relays(&submission.pool)? {
-            templates.compose(recipient, &identity(relay), self.clock.now()).map_err(|e| e.0)?;
+            templates.compose(recipient, &relay.identity(), self.clock.now()).map_err(|e| e.0)?;
         }
         let now = self.clock.now();
         let campaign = name(&submission.name, now)?;

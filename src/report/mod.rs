@@ -11,5 +11,6 @@ pub mod json;
 pub mod overview;
 pub mod picture;
 pub mod seeds;
+pub mod signing;
 pub mod why;
 pub mod words;

@@ -278,11 +278,7 @@ impl Owner {
         };
         let workshop = Arc::new(Workshop {
             composers: self.contents(&wants),
-            identity: Identity {
-                domain: self.settings.domain.clone(),
-                envelope_from: self.settings.envelope_from.clone(),
-                headers: self.settings.headers.clone(),
-            },
+            identity: self.settings.identity(),
             shared: self.shared.clone(),
             words: self.words.clone(),
         });

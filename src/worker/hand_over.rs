@@ -156,7 +156,7 @@ impl Owner {
                 self.freed(Open::new(connection, now.up), now);
             }
             Err(delivery) => {
-                let reading = self.config.rules.read(&delivery, None);
+                let reading = self.config.rules.read_from(self.settings.kind(), &delivery, None);
                 let effect = self.schedule.not_connected(&reading, delivery.stage, now.at);
                 if effect != Effect::None {
                     tracing::warn!(relay = %self.settings.name, stage = delivery.stage.as_str(), answer = %delivery.answer, "no connection");
@@ -202,7 +202,7 @@ impl Owner {
         } else {
             let carrier = self.settings.answers == Answers::Carrier;
             let group = carrier.then(|| self.group_of(&job.claim.address));
-            self.config.rules.read(&delivery, group.as_ref())
+            self.config.rules.read_from(self.settings.kind(), &delivery, group.as_ref())
         };
         let same_day = r.day == self.schedule.today();
         let times = (job.released_at, now.at);

@@ -28,7 +28,7 @@ use crate::support::scene::{RelayEntry, write_campaign, write_configuration, wri
 const BESIDE: [(&str, &str); 1] = [("campaign", "campaign-eml")];
 
 /// What a schema cannot know, in the reader's words.
-const BEYOND: [&str; 45] = [
+const BEYOND: [&str; 47] = [
     "expected a time zone",
     "the file ",
     "there is no ",
@@ -74,6 +74,8 @@ const BEYOND: [&str; 45] = [
     "of different curves",
     "could not be",
     "scaled twice",
+    "\"region\" is missing",
+    "cannot be signed",
 ];
 
 /// Values that are tried in the place of each value.
@@ -141,12 +143,14 @@ impl Judge {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let plan = "plan: p\ntimezone: Asia/Tokyo\ngroups: { default: { curve: [10] } }\n";
-        let (groups, key) = (whole("groups"), "ab".repeat(32));
+        let (groups, key, base64) = (whole("groups"), "ab".repeat(32), format!("{}=", "A".repeat(43)));
         for (name, text) in [
             ("plan.yaml", plan),
             ("groups.yaml", &groups),
             ("ca.pem", "-----BEGIN CERTIFICATE-----\n"),
             ("key", &key),
+            ("password", "secret\n"),
+            ("dkim", &base64),
             ("news.txt", "text\n"),
             ("news.html", "<p>text</p>\n"),
             ("list.csv", "email\n"),

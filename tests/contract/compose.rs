@@ -86,11 +86,13 @@ pub(crate) fn tokens() -> Arc<Tokens> {
     Arc::new(Tokens::new(&[9; 32]))
 }
 
-fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity {
         domain: "m.example.jp".to_owned(),
         envelope_from: Some("bounce+{token}@m.example.jp".to_owned()),
         headers: vec![("X-Pool".to_owned(), "new".to_owned())],
+        dkim: None,
+        message_bytes: None,
     }
 }
 
@@ -117,13 +119,22 @@ pub(crate) fn compile(content: &Content) -> Templates {
 }
 
 pub(crate) fn compose_row(templates: &Templates, address: &str, columns: &Value) -> Result<Outgoing, String> {
+    compose_as(templates, &identity(), address, columns)
+}
+
+pub(crate) fn compose_as(
+    templates: &Templates,
+    identity: &Identity,
+    address: &str,
+    columns: &Value,
+) -> Result<Outgoing, String> {
     let columns = columns.to_string();
     let recipient = Recipient { message: MessageId(41), address, columns: &columns };
     let date: Timestamp = "2026-11-24T00:00:05Z".parse().unwrap();
-    templates.compose(recipient, &identity(), date).map_err(|e| e.0)
+    templates.compose(recipient, identity, date).map_err(|e| e.0)
 }
 
-fn hanako() -> Value {
+pub(crate) fn hanako() -> Value {
     json!({"email": "hanako@docomo.ne.jp", "name": "山田 花子", "city": "横浜<&>"})
 }
 

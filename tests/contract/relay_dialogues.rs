@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hikagen::config::settings::{RelaySettings, TlsMode};
+use hikagen::config::settings::{Mechanism, Proof, RelaySettings, TlsMode};
 use hikagen::core::reply::Delivery;
 use hikagen::relay::smtp::SmtpRelay;
 use hikagen::relay::{Connection, Outgoing, Relay};
@@ -31,13 +31,15 @@ struct Dialogue {
     set: Pairs,
     expect: Vec<Pairs>,
     script: Vec<String>,
+    scratch: tempfile::TempDir,
 }
 
 impl Dialogue {
     fn read(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract/dialogues").join(format!("{name}.txt"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let mut dialogue = Self { set: Pairs::new(), expect: Vec::new(), script: Vec::new() };
+        let mut dialogue =
+            Self { set: Pairs::new(), expect: Vec::new(), script: Vec::new(), scratch: tempfile::tempdir().unwrap() };
         for line in text.lines() {
             match line.split_once(": ") {
                 Some(("set", rest)) => dialogue.set.extend(pairs(rest)),
@@ -64,6 +66,27 @@ impl Dialogue {
                     let (user, password) = value.split_once(':').unwrap();
                     relay.auth = Some(settings::login(user, password));
                 }
+                // Behind `login` in the order of the keys.
+                "mechanism" => {
+                    assert_eq!(value, "login");
+                    let login = relay.auth.as_mut().expect("a login");
+                    let Proof::Password(_, mechanism) = &mut login.proof else { panic!("a password") };
+                    *mechanism = Mechanism::Login;
+                }
+                "token" => {
+                    let (user, token) = value.split_once(' ').unwrap();
+                    relay.auth = Some(settings::token(user, token));
+                }
+                // A program that prints the first token, then the second; the first was made for a login before.
+                "token-kept" => {
+                    let (user, tokens) = value.split_once(' ').unwrap();
+                    let (old, new) = tokens.split_once(' ').unwrap();
+                    let used = self.scratch.path().join("used");
+                    let script =
+                        format!("if [ -e {0} ]; then echo {new}; else echo {old}; touch {0}; fi", used.display());
+                    relay.auth = Some(settings::token_by(user, &script));
+                }
+                "token-fails" => relay.auth = Some(settings::token_by(value, "echo no consent >&2; exit 7")),
                 "tls" => relay.tls = if value == "implicit" { TlsMode::Implicit } else { TlsMode::Starttls },
                 "hello" => relay.hello = Some(value.clone()),
                 "recipient" | "alternative" | "from" | "message" | "ahead" => {}
@@ -240,6 +263,9 @@ async fn run(name: &str) {
     let dialogue = Dialogue::read(name);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let relay = SmtpRelay::new(Arc::new(dialogue.settings(listener.local_addr().unwrap().port()))).unwrap();
+    if dialogue.set.contains_key("token-kept") {
+        logged_in_before(&relay, &listener).await;
+    }
     let mail = dialogue.mail();
     let (script, sent) = (dialogue.script.clone(), normal(&mail.bytes));
     let drop_now = Arc::new(Notify::new());
@@ -254,6 +280,29 @@ async fn run(name: &str) {
     let played = played.unwrap_or_else(|_| panic!("{name}: the server hangs")).unwrap();
     told.unwrap_or_else(|_| panic!("{name}: the relay hangs; server: {played:?}"));
     assert_eq!(played, Ok(()), "{name}");
+}
+
+/// A login by token that went well, on a connection before the one that is played.
+async fn logged_in_before(relay: &SmtpRelay, listener: &TcpListener) {
+    let script = [
+        "S: 220 relay.example",
+        "C: EHLO *",
+        "S: 250-relay.example",
+        "S: 250 AUTH XOAUTH2",
+        "C: AUTH XOAUTH2 *",
+        "S: 235 ok",
+    ];
+    let script = script.map(str::to_owned);
+    let server = async {
+        let (tcp, _) = listener.accept().await.unwrap();
+        play(&script, tcp, b"", &Notify::new()).await
+    };
+    let client = async {
+        let connection = relay.connect().await.unwrap_or_else(|delivery| panic!("{delivery:?}"));
+        connection.close().await;
+    };
+    let (played, ()) = timeout(HANGS, async { tokio::join!(server, client) }).await.expect("it hangs");
+    assert_eq!(played, Ok(()));
 }
 
 /// As it must arrive: CRLF line ends only.
@@ -334,15 +383,18 @@ dialogues! {
     a_deferred_data_command_keeps_the_connection
     a_deferred_recipient_keeps_the_connection
     a_deferred_sender_keeps_the_connection
+    a_deferred_token_is_not_made_again
     a_dropped_delivery_leaves_the_connection_unusable
     a_failed_reset_ends_the_connection
     a_greeting_of_421_is_a_reply
     a_greeting_of_554_is_a_reply
+    a_login_by_token
     a_login_may_be_deferred
     a_login_repeated_by_the_server_is_hidden
     a_message_deferred_at_its_end_is_not_uncertain
     a_message_is_accepted
     a_message_refused_at_its_end_keeps_the_connection
+    a_password_by_one_mechanism_alone
     a_recipient_that_would_write_a_command_is_not_sent
     a_refusal_in_the_middle_of_a_large_message_is_heard
     a_refused_ehlo_is_a_reply
@@ -351,6 +403,8 @@ dialogues! {
     a_refused_recipient_keeps_the_connection_step_by_step
     a_refused_sender_before_the_end_is_what_is_told
     a_refused_starttls_is_a_reply
+    a_refused_token_is_answered_with_an_empty_line
+    a_refused_token_is_made_again_once
     a_reply_behind_the_invitation_stops_the_message
     a_reply_of_several_lines_is_told_in_full
     a_reply_out_of_order_is_not_smtp
@@ -359,6 +413,10 @@ dialogues! {
     a_reply_without_words_is_a_reply
     a_second_greeting_is_words_nobody_asked_for
     a_sender_deferred_step_by_step_wrote_no_recipient
+    a_token_asked_for_again_is_written_again
+    a_token_is_never_written_in_clear
+    a_token_is_written_only_where_xoauth2_is_offered
+    a_token_made_again_and_refused_again_is_a_reply
     a_web_server_is_not_smtp
     a_wrong_password_by_login_is_a_reply
     a_wrong_password_is_a_reply
@@ -431,6 +489,7 @@ dialogues! {
     too_large_is_refused_at_mail
     two_codes_in_one_reply_are_not_smtp
     without_a_login_none_is_tried
+    without_a_token_nothing_is_written
     without_pipelining_each_step_waits
     words_behind_the_answer_to_starttls_are_refused
     words_in_another_charset_are_told_as_well_as_they_can_be

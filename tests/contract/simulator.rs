@@ -11,7 +11,8 @@ use hikagen::config::groups_file::Destinations;
 use hikagen::config::plan_file::read_plan;
 use hikagen::config::shipped::shipped_plan;
 use hikagen::config::{
-    Answers, Login, RelayLimits, RelaySettings, RetrySettings, Secret, Timeouts, TlsMode, Uncertain, Warmup,
+    Answers, Login, Mechanism, Proof, RelayLimits, RelaySettings, RetrySettings, Secret, Timeouts, TlsMode, Uncertain,
+    Warmup,
 };
 use hikagen::core::names::{BucketName, GroupName, RelayName};
 use hikagen::core::reply::{Action, Answer, Delivery, Fault, Stage};
@@ -27,13 +28,17 @@ fn settings(port: u16, login: Option<(&str, &str)>) -> Arc<RelaySettings> {
     let plan = read_plan(steady, "steady.yaml", &Destinations::shipped().groups).value.unwrap();
     Arc::new(RelaySettings {
         name: RelayName::new("sim").unwrap(),
+        known: None,
         host: "127.0.0.1".to_owned(),
         port,
         tls: TlsMode::None,
         ca: None,
         auth: login.map(|(user, password)| Login {
             user: user.to_owned(),
-            password: Secret { place: "env PASSWORD".to_owned(), text: password.to_owned().into() },
+            proof: Proof::Password(
+                Secret { place: "env PASSWORD".to_owned(), text: password.to_owned().into() },
+                Mechanism::Offered,
+            ),
         }),
         domain: "m.example.jp".to_owned(),
         hello: None,
@@ -44,6 +49,8 @@ fn settings(port: u16, login: Option<(&str, &str)>) -> Arc<RelaySettings> {
         envelope_from: None,
         headers: Vec::new(),
         answers: Answers::Carrier,
+        signs: None,
+        dkim: None,
         source_address: None,
         pipelining: true,
         uncertain: Uncertain::Retry,

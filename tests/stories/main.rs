@@ -12,6 +12,7 @@ mod explains_why_nothing_moves;
 mod helps_at_the_shell;
 mod json_shapes;
 mod keeps_campaigns;
+mod knows_its_relays;
 mod lists_the_published_curves;
 mod meets_broken_relays_and_disks;
 mod obeys_its_operator;

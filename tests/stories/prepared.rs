@@ -43,6 +43,7 @@ fn relay(name: &str, port: u16, plan: &str, groups: &Groups) -> Arc<RelaySetting
     let shown: Vec<String> = read.problems.iter().map(|p| p.render(false)).collect();
     Arc::new(RelaySettings {
         name: name.parse().unwrap(),
+        known: None,
         host: "127.0.0.1".to_owned(),
         port,
         tls: TlsMode::None,
@@ -57,6 +58,8 @@ fn relay(name: &str, port: u16, plan: &str, groups: &Groups) -> Arc<RelaySetting
         envelope_from: None,
         headers: Vec::new(),
         answers: Answers::Carrier,
+        signs: None,
+        dkim: None,
         source_address: None,
         pipelining: true,
         uncertain: Uncertain::Retry,

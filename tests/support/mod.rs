@@ -11,6 +11,7 @@
 
 pub mod certificates;
 pub mod chromium;
+pub mod dkim;
 pub mod insight;
 pub mod postfix;
 pub mod program;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hikagen::config::settings::{
-    Answers, Login, RelayLimits, RelaySettings, RetrySettings, Secret, Timeouts, TlsMode, Uncertain, Warmup,
+    Answers, Login, Mechanism, Proof, RelayLimits, RelaySettings, RetrySettings, Secret, Timeouts, TlsMode,
+    TokenSource, Uncertain, Warmup,
 };
 use hikagen::core::plan::{Avoid, Curve, CurveShape, Gate, LanePlan, Plan, Source, Sourced, Spread, Then, WeekHours};
 use jiff::civil::Time;
@@ -60,6 +61,7 @@ pub fn plan(per_day: u32) -> Arc<Plan> {
 pub fn relay(port: u16) -> RelaySettings {
     RelaySettings {
         name: "test".parse().unwrap(),
+        known: None,
         host: "127.0.0.1".into(),
         port,
         tls: TlsMode::None,
@@ -74,6 +76,8 @@ pub fn relay(port: u16) -> RelaySettings {
         envelope_from: None,
         headers: Vec::new(),
         answers: Answers::Own,
+        signs: None,
+        dkim: None,
         source_address: None,
         pipelining: true,
         uncertain: Uncertain::Retry,
@@ -84,5 +88,19 @@ pub fn relay(port: u16) -> RelaySettings {
 
 /// A login as read from the environment.
 pub fn login(user: &str, password: &str) -> Login {
-    Login { user: user.into(), password: Secret { place: "env TEST".into(), text: password.into() } }
+    let secret = Secret { place: "env TEST".into(), text: password.into() };
+    Login { user: user.into(), proof: Proof::Password(secret, Mechanism::Offered) }
+}
+
+/// A login by a token as read from the environment.
+pub fn token(user: &str, token: &str) -> Login {
+    let secret = Secret { place: "env TEST".into(), text: token.into() };
+    Login { user: user.into(), proof: Proof::Token(TokenSource::Kept(secret)) }
+}
+
+/// A login by the token that a shell script prints.
+pub fn token_by(user: &str, script: &str) -> Login {
+    let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+    let source = TokenSource::Command { words, timeout: Duration::from_secs(20) };
+    Login { user: user.into(), proof: Proof::Token(source) }
 }

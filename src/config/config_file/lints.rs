@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::Written;
+use super::{Written, pieces};
 use crate::config::fields::Fields;
 use crate::config::problem::{Problem, Problems, Span};
-use crate::config::settings::{Config, RelaySettings};
+use crate::config::settings::{Config, Known, RelaySettings, Signs};
 use crate::core::units::show_span;
 
 /// Everything that can be said without knowing the date.
@@ -26,6 +26,12 @@ pub(super) fn all(problems: &Problems, top: &Fields<'_>, config: &Config, writte
     forgets_early(problems, top, config);
     for relay in config.relays.values() {
         slower_than_asked(problems, relay, written);
+        unsigned(problems, relay, &key);
+        if let Some(known) = &relay.known {
+            limits_of_the_account(problems, relay, known, written);
+            port_of_another_kind(problems, relay, known, written);
+            region_of_no_host(problems, relay, known, written);
+        }
     }
 }
 
@@ -87,6 +93,54 @@ fn slower_than_asked(problems: &Problems, relay: &RelaySettings, written: &Writt
             let message = format!("{}: the rate {rate} never comes to half of {word}", relay.name);
             problems.lint(at, message, "is a digit missing in one of them?");
         }
+    }
+}
+
+/// Large receivers want a signature from whoever sends in bulk. A relay on this machine may be a simulator, or sign by a filter:
+/// `check` tells of it without a word of warning.
+fn unsigned(problems: &Problems, relay: &RelaySettings, key: &dyn Fn(&str) -> Span) {
+    if relay.dkim.is_some() || relay.signs == Some(Signs::Relay) || pieces::is_loopback(&relay.host) {
+        return;
+    }
+    let who = if relay.signs.is_some() { "nobody signs" } else { "nobody is known to sign" };
+    let message = format!("{}: {who} its messages with DKIM, which Gmail, Yahoo and docomo look for", relay.name);
+    let help = "add `dkim: { selector: NAME, key: { file: PATH } }`, or `signs: relay` where the relay does";
+    problems.lint(key(relay.name.as_str()), message, help);
+}
+
+/// A region is a part of a host that is not written.
+fn region_of_no_host(problems: &Problems, relay: &RelaySettings, known: &Known, written: &Written) {
+    let both = known.region.as_ref().and(written.place(&relay.name, "host"));
+    if let Some(at) = both.and(written.place(&relay.name, "region")) {
+        problems.lint(at, format!("{}: `region` has no effect beside `host`", relay.name), "take one of them away");
+    }
+}
+
+/// What a preset cannot know, because it is another for each account.
+fn limits_of_the_account(problems: &Problems, relay: &RelaySettings, known: &Known, written: &Written) {
+    let open = |key: &&String| written.place(&relay.name, key).is_none();
+    let missing: Vec<&str> = known.preset.account.iter().filter(open).map(String::as_str).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let at = written.place(&relay.name, "kind").unwrap_or_default();
+    let message = format!("{}: {} depend on the account and are not written", relay.name, missing.join(" and "));
+    problems.lint(at, message, format!("give those that {} shows for the account", known.preset.title));
+}
+
+fn port_of_another_kind(problems: &Problems, relay: &RelaySettings, known: &Known, written: &Written) {
+    let Some(at) = written.place(&relay.name, "port") else { return };
+    let written = relay.tls.as_str();
+    match known.preset.tls_of(relay.port) {
+        Some(tls) if tls != written => {
+            let message = format!("{} takes {} with `tls: {tls}`, not {written}", known.preset.kind, relay.port);
+            problems.lint(at, message, "take `tls` away: it follows from the port");
+        }
+        None if known.preset.has_ports() && written != "none" => {
+            let message = format!("{} is not a port of {} that is known here", relay.port, known.preset.kind);
+            problems.lint(at, message, "take `port` away to use the usual one");
+        }
+        _ => {}
     }
 }
 

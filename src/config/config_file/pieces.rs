@@ -4,39 +4,12 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::compose::{LINE_MAX, is_header_name, is_own_header};
 use crate::config::fields::Fields;
 use crate::config::keys::configuration::RETRY;
 use crate::config::problem::{Problems, quoted};
 use crate::config::settings::RetrySettings;
 use crate::config::tree::{Kind, Node};
-
-/// Longest line that SMTP carries, without CRLF (RFC 5321 4.5.3.1.6).
-const LINE: usize = 998;
-
-/// Headers that Hikagen writes itself, or that have no place on a message it sends.
-const OWN_HEADERS: [&str; 21] = [
-    "from",
-    "to",
-    "cc",
-    "bcc",
-    "subject",
-    "date",
-    "message-id",
-    "reply-to",
-    "sender",
-    "return-path",
-    "received",
-    "mime-version",
-    "content-type",
-    "content-transfer-encoding",
-    "content-disposition",
-    "content-language",
-    "content-id",
-    "list-unsubscribe",
-    "list-unsubscribe-post",
-    "dkim-signature",
-    "in-reply-to",
-];
 
 /// `retry:`, where `base` holds what is not written.
 pub(super) fn retry(fields: &Fields<'_>, base: RetrySettings) -> RetrySettings {
@@ -98,7 +71,7 @@ pub(super) fn size(problems: &Problems, node: &Node) -> Option<u64> {
 }
 
 /// A program with arguments: a list, or a text that blanks divide. A program named by its whole path must be there.
-pub(super) fn command(problems: &Problems, node: &Node) -> Option<Vec<String>> {
+pub(in crate::config) fn command(problems: &Problems, node: &Node) -> Option<Vec<String>> {
     let words = words(problems, node)?;
     let program = words.first().map(Path::new).filter(|path| path.is_absolute() && !path.is_file());
     if let Some(program) = program {
@@ -171,14 +144,12 @@ pub(in crate::config) fn headers(fields: &Fields<'_>) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for entry in map.entries {
         let name = entry.key.to_ascii_lowercase();
-        // RFC 5322 3.6.8: printable ASCII but the colon.
-        let well_formed = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
-        if !well_formed {
+        if !is_header_name(&name) {
             let help = "letters, digits and hyphens, such as X-Pool";
             problems.at_with(entry.key_span, format!("{} is not the name of a header", quoted(&entry.key)), help);
             continue;
         }
-        if OWN_HEADERS.contains(&name.as_str()) {
+        if is_own_header(&name) {
             let message = format!("{} is written by Hikagen itself, or does not belong here", quoted(&entry.key));
             problems.at_with(entry.key_span, message, "take it away");
             continue;
@@ -192,8 +163,8 @@ pub(in crate::config) fn headers(fields: &Fields<'_>) -> Vec<(String, String)> {
         if broken {
             let message = format!("expected one line, got {} with line breaks or control characters", quoted(value));
             problems.at_with(entry.value.span, message, "a line break would begin another header");
-        } else if entry.key.len() + 2 + value.len() > LINE {
-            problems.at(entry.value.span, format!("the header would be longer than a line may be ({LINE} octets)"));
+        } else if entry.key.len() + 2 + value.len() > LINE_MAX {
+            problems.at(entry.value.span, format!("the header would be longer than a line may be ({LINE_MAX} octets)"));
         } else {
             headers.push((entry.key.clone(), value.to_owned()));
         }

@@ -7,29 +7,58 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::pieces;
+use super::{auth, dkim, pieces};
 use crate::compose::TOKEN_LETTERS;
 use crate::config::fields::Fields;
-use crate::config::keys::configuration::{AUTH, LIMITS, RELAY, TIMEOUTS, WARMUP};
+use crate::config::keys::configuration::{LIMITS, RELAY, TIMEOUTS, WARMUP};
+use crate::config::presets::{preset, unknown_kind};
 use crate::config::problem::{Problems, Span, quoted};
 use crate::config::secret::Keepers;
 use crate::config::settings::{
-    Answers, Login, RelayLimits, RelaySettings, RetrySettings, Timeouts, TlsMode, Uncertain, Warmup,
+    Answers, Known, RelayLimits, RelaySettings, RetrySettings, Signs, Timeouts, TlsMode, Uncertain, Warmup,
 };
 use crate::config::tree::{Kind, Node};
 use crate::core::address::Address;
 use crate::core::names::RelayName;
 use crate::core::plan::Plan;
 
-/// Reads the entry of relay `name`; `plan` with what the configuration calls it. Everything is looked at before a missing
-/// piece ends it.
-pub(super) fn read(
-    fields: &Fields<'_>,
-    keepers: &Keepers<'_>,
-    retry: &RetrySettings,
-    name: Option<RelayName>,
-    plan: Option<(Arc<Plan>, String)>,
-) -> Option<RelaySettings> {
+/// The known relay that an entry names. `Err`: there is none of that name, which was said.
+pub(super) fn known(fields: &Fields<'_>) -> Result<Option<Known>, ()> {
+    let region = fields.read("region", |problems, node| problems.text(node, "a region such as ap-northeast-1"));
+    let Some(entry) = fields.entry("kind") else {
+        if let Some(region) = fields.entry("region") {
+            let help = "add `kind`, or take `region` away";
+            fields.problems().at_with(
+                region.key_span,
+                "`region` is a part of the host of a known relay, and there is no `kind`",
+                help,
+            );
+        }
+        return Ok(None);
+    };
+    let kind = fields.read("kind", |problems, node| problems.text(node, "a kind of relay, such as ses")).ok_or(())?;
+    match preset(kind) {
+        Some(preset) => Ok(Some(Known { preset, region: region.map(str::to_owned) })),
+        None => {
+            unknown_kind(fields.problems(), &entry.value, kind);
+            Err(())
+        }
+    }
+}
+
+/// What a relay's entry does not say itself.
+pub(super) struct Given<'a> {
+    pub(super) keepers: &'a Keepers<'a>,
+    pub(super) retry: &'a RetrySettings,
+    pub(super) name: Option<RelayName>,
+    /// The plan, and what the configuration calls it.
+    pub(super) plan: Option<(Arc<Plan>, String)>,
+    pub(super) known: Option<Known>,
+}
+
+/// Reads the entry of a relay. Everything is looked at before a missing piece ends it.
+pub(super) fn read(fields: &Fields<'_>, given: Given<'_>) -> Option<RelaySettings> {
+    let Given { keepers, retry, name, plan, known } = given;
     fields.known(&RELAY);
     let host = fields.required("host", "the relay's host name or address").and(fields.read("host", pieces::host));
     let tls = tls(fields, host.as_deref());
@@ -37,7 +66,7 @@ pub(super) fn read(
     let domain = fields
         .required("domain", "the sending domain, such as m.example.jp")
         .and(fields.read("domain", pieces::domain));
-    let auth = auth(fields, keepers);
+    let auth = auth::read(fields, keepers, known.as_ref().map(|known| known.preset));
     let ca = fields.read("ca", |problems, node| ca(problems, node, keepers));
     let hello = fields.read("hello", pieces::host);
     let warmup = warmup(fields);
@@ -45,6 +74,8 @@ pub(super) fn read(
     let envelope_from = fields.read("envelope_from", envelope_from);
     let headers = pieces::headers(fields);
     let answers = fields.one_of("answers", &[("own", Answers::Own), ("carrier", Answers::Carrier)]);
+    let signs = fields.one_of("signs", &[("relay", Signs::Relay), ("nobody", Signs::Nobody)]);
+    let dkim = dkim::read(fields, keepers, domain.as_deref(), known.as_ref().map(|known| known.preset));
     let source_address = fields.read("source_address", source_address);
     let pipelining = fields.one_of("pipelining", &[("on", true), ("off", false)]);
     let uncertain = fields.one_of("uncertain", &[("retry", Uncertain::Retry), ("park", Uncertain::Park)]);
@@ -53,11 +84,12 @@ pub(super) fn read(
     let (plan, plan_source) = plan?;
     Some(RelaySettings {
         name: name?,
+        known,
         host: host?,
         port: port?,
         tls: tls?,
         ca,
-        auth,
+        auth: auth?,
         domain: domain?,
         hello,
         plan,
@@ -67,6 +99,8 @@ pub(super) fn read(
         envelope_from,
         headers,
         answers: answers.unwrap_or(Answers::Own),
+        signs,
+        dkim: dkim?,
         source_address,
         pipelining: pipelining.unwrap_or(true),
         uncertain: uncertain.unwrap_or(Uncertain::Retry),
@@ -107,21 +141,6 @@ fn port(fields: &Fields<'_>, tls: TlsMode) -> Option<u16> {
         fields.problems().expected(node, "a port from 1 to 65535");
     }
     port
-}
-
-fn auth(fields: &Fields<'_>, keepers: &Keepers<'_>) -> Option<Login> {
-    let map = fields.map("auth", "user and password")?;
-    map.known(&AUTH);
-    let user = map.required("user", "the user name").and_then(|node| {
-        let user = map.problems().text(node, "a user name")?;
-        let fits = user.len() <= 255 && !user.chars().any(char::is_control);
-        if !fits {
-            map.problems().at(node.span, "expected a user name of one line, at most 255 octets");
-        }
-        fits.then(|| user.to_owned())
-    });
-    let password = map.required("password", "{ env: NAME } or { file: PATH }").and(keepers.secret(&map, "password"));
-    Some(Login { user: user?, password: password? })
 }
 
 fn ca(problems: &Problems, node: &Node, keepers: &Keepers<'_>) -> Option<PathBuf> {
@@ -179,6 +198,7 @@ fn limits(fields: &Fields<'_>) -> RelayLimits {
         connections: map.count("connections"),
         messages_per_connection: map.count("messages_per_connection"),
         connection_age: map.duration("connection_age"),
+        message_bytes: map.count("message_bytes"),
     };
     if let (Some(hour), Some(day)) = (limits.per_hour, limits.per_day)
         && hour > day

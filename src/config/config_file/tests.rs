@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use secrecy::ExposeSecret as _;
 
 use super::*;
-use crate::config::settings::{Answers, TlsMode, Uncertain};
+use crate::config::settings::{Answers, Login, Proof, TlsMode, Uncertain};
 
 fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hikagen.yaml")
@@ -35,6 +35,13 @@ fn read(config: &str, env: &[(&str, &str)]) -> Read<Config> {
     let (_folder, path) = folder(config);
     let lookup = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     load_with(&path, &lookup).0
+}
+
+fn password(login: &Login) -> &str {
+    match &login.proof {
+        Proof::Password(secret, _) => secret.text.expose_secret(),
+        Proof::Token(source) => panic!("a token: {source}"),
+    }
 }
 
 fn shown(read: &Read<Config>) -> String {
@@ -75,7 +82,7 @@ fn every_setting_of_a_relay_is_read() {
     let config = read.value.as_ref().unwrap_or_else(|| panic!("{}", shown(&read)));
     let a = config.relays.values().next().unwrap();
     let login = a.auth.as_ref().unwrap();
-    assert_eq!((login.user.as_str(), login.password.text.expose_secret()), ("apikey", "s3cret"));
+    assert_eq!((login.user.as_str(), password(login)), ("apikey", "s3cret"));
     assert!(!format!("{config:?}").contains("s3cret"));
     assert_eq!((a.answers, a.uncertain, a.pipelining), (Answers::Carrier, Uncertain::Park, false));
     assert_eq!(a.timeouts.end_of_data, Duration::from_secs(4));
@@ -98,8 +105,7 @@ fn a_secret_in_a_file_is_one_line_and_no_affair_of_anybody_else() {
     write("s3cret\n");
     fs::set_permissions(&pw, fs::Permissions::from_mode(0o600)).unwrap();
     let config = read().value.unwrap();
-    let password = &config.relays.values().next().unwrap().auth.as_ref().unwrap().password;
-    assert_eq!(password.text.expose_secret(), "s3cret");
+    assert_eq!(password(config.relays.values().next().unwrap().auth.as_ref().unwrap()), "s3cret");
     fs::set_permissions(&pw, fs::Permissions::from_mode(0o644)).unwrap();
     let open = read();
     assert!(open.value.is_some() && shown(&open).contains("anybody on this machine may read"));
@@ -187,6 +193,19 @@ fn relays_that_nothing_tells_apart_or_nobody_uses_are_pointed_out() {
     ] {
         assert!(shown.contains(words), "{words} is not in {shown}");
     }
+}
+
+#[test]
+fn a_relay_for_which_nobody_signs_is_pointed_out_unless_it_is_on_this_machine() {
+    let said = |host: &str, more: &str| {
+        let text =
+            relay(more).replace("host: 127.0.0.1", &format!("host: {host}")).replace("tls: none", "tls: starttls");
+        shown(&read(&text, &[])).contains("to sign its messages with DKIM")
+            || shown(&read(&text, &[])).contains("nobody signs")
+    };
+    assert!(said("relay.example.jp", "") && said("relay.example.jp", "    signs: nobody"));
+    assert!(!said("127.0.0.1", "") && !said("relay.example.jp", "    signs: relay"));
+    assert!(!said("relay.example.jp", "    kind: mailgun\n    auth: { user: u, token: { command: /bin/true } }"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::Shape::{Either, List, Map, Scalar, Shipped, Word};
 use super::forms::*;
 use super::{Key, Names, Shape, Table, list, none};
+use crate::config::presets::kinds;
 use crate::config::shipped::shipped_plan_names;
 
 /// The file.
@@ -57,8 +58,14 @@ pub static HEADERS: Names = Names { name: &HEADER, of: Scalar(&HEADER_VALUE), le
 pub static RELAY: Table = Table::new(
     "relay",
     &[&[
-        Key::new("host", Scalar(&HOST), "Host name or IP address.").required(),
-        Key::new("port", Scalar(&PORT), "TCP port. Default: 587, with tls implicit 465."),
+        Key::new(
+            "kind",
+            Shipped(known_relays),
+            "A relay known by name: fills in host, port, tls, login, published limits and its own throttle words. What is written here wins.",
+        ),
+        Key::new("region", Scalar(&REGION), "Region of the account, where the host of the kind depends on it."),
+        Key::new("host", Scalar(&HOST), "Host name or IP address. Default: that of the kind."),
+        Key::new("port", Scalar(&PORT), "TCP port. Default: that of the kind, else 587, with tls implicit 465."),
         Key::new(
             "tls",
             Word(&["starttls", "implicit", "none"]),
@@ -90,6 +97,8 @@ pub static RELAY: Table = Table::new(
             "Whose words come back: own: the relay's, a 250 says nothing about the carrier; carrier: it passes the carrier's replies through.",
         )
         .or("own"),
+        Key::new("signs", Word(&["relay", "nobody"]), "Who signs with DKIM when Hikagen does not. Default: as the kind says."),
+        Key::new("dkim", Map(&DKIM), "Signs every message of this relay with DKIM (RFC 6376). Default: not signed here."),
         Key::new("source_address", Scalar(&IP), "Local address to connect from. Default: the system's choice."),
         Key::new("pipelining", Word(&["on", "off"]), "MAIL, RCPT and DATA in one write when the server offers it.").or("on"),
         Key::new(
@@ -101,7 +110,15 @@ pub static RELAY: Table = Table::new(
         Key::new("timeouts", Map(&TIMEOUTS), "Longest waits of the SMTP steps."),
         Key::new("retry", Map(&RETRY), "When a deferred message is tried again. Default: as for all relays."),
     ]],
+)
+.together(
+    r#"{ "if": { "required": ["kind"] }, "else": { "required": ["host"], "properties": { "auth": { "required": ["user"] } } },
+         "dependencies": { "region": ["kind"] } }"#,
 );
+
+fn known_relays() -> Vec<String> {
+    kinds().map(str::to_owned).collect()
+}
 
 fn plans() -> Vec<String> {
     shipped_plan_names().map(str::to_owned).collect()
@@ -111,8 +128,60 @@ fn plans() -> Vec<String> {
 pub static AUTH: Table = Table::new(
     "auth",
     &[&[
-        Key::new("user", Scalar(&LINE), "User name, at most 255 octets.").required(),
-        Key::new("password", Map(&SECRET), "Where the password is kept; never the password itself.").required(),
+        Key::new(
+            "mechanism",
+            Word(&["password", "plain", "login", "xoauth2"]),
+            "How to log in: password: PLAIN or LOGIN, as offered. Default: password, with a token xoauth2.",
+        ),
+        Key::new("user", Scalar(&LINE), "User name, at most 255 octets. Default: that of the kind, where it has one."),
+        Key::new("password", Map(&SECRET), "Where the password is kept; never the password itself."),
+        Key::new("token", Map(&TOKEN), "Where the access token is kept (XOAUTH2); never the token itself."),
+    ]],
+)
+.together(
+    r#"{ "oneOf": [
+           { "required": ["password"],
+             "properties": { "token": false, "mechanism": { "enum": ["password", "plain", "login"] } } },
+           { "required": ["token"], "properties": { "password": false, "mechanism": { "enum": ["xoauth2"] } } }] }"#,
+);
+
+/// Where an access token is kept.
+pub static TOKEN: Table = Table::new(
+    "token",
+    &[&[
+        Key::new("env", Scalar(&TEXT), "Name of an environment variable that holds it."),
+        Key::new("file", Scalar(&PATH), "Path of a file that holds it; read again at each login."),
+        Key::new(
+            "command",
+            Either(&[Scalar(&COMMAND), List(&Scalar(&TEXT), 1, usize::MAX)]),
+            "Program with arguments that prints it: the token alone, or JSON with access_token and expires_in.",
+        ),
+        Key::new("timeout", Scalar(&SPAN), "Longest time that the program may run. Default: 30s."),
+    ]],
+)
+.together(
+    r#"{ "oneOf": [{ "required": ["env"] }, { "required": ["file"] }, { "required": ["command"] }],
+         "dependencies": { "timeout": ["command"] } }"#,
+);
+
+/// `dkim`.
+pub static DKIM: Table = Table::new(
+    "dkim",
+    &[&[
+        Key::new("domain", Scalar(&DOMAIN), "The signing domain (d=). Default: the sending domain."),
+        Key::new("selector", Scalar(&SELECTOR), "The selector whose record in the DNS holds the public key (s=).")
+            .required(),
+        Key::new(
+            "key",
+            Map(&SECRET),
+            "Where the private key is kept: RSA from 2048 bits on, or Ed25519; PEM or base64.",
+        )
+        .required(),
+        Key::new(
+            "headers",
+            list(&Scalar(&SIGNED)),
+            "Headers that are signed. Default: those that readers see and act on.",
+        ),
     ]],
 );
 
@@ -154,6 +223,11 @@ pub static LIMITS: Table = Table::new(
         Key::new("connections", Scalar(&CONNECTIONS), "Connections at once, at most 1_000.").or("4"),
         Key::new("messages_per_connection", Scalar(&COUNT), "Messages before a connection is given up.").or("100"),
         Key::new("connection_age", Scalar(&SPAN), "Age at which a connection is given up.").or("5m"),
+        Key::new(
+            "message_bytes",
+            Scalar(&COUNT),
+            "Largest message, octets: a larger one is not handed over. Default: what the relay announces.",
+        ),
     ]],
 );
 

@@ -161,6 +161,20 @@ pub const HOST: Form = form("a host name or an IP address, without port", r"^[^\
 pub const DOMAIN: Form = form("a domain such as m.example.jp", r"^[^\s/@]+[.。．｡][^\s/@]+$");
 /// A domain and everything below it.
 pub const SUFFIX: Form = form("a suffix such as .ocn.ne.jp", r"^\.[^\s/@]+[.。．｡][^\s/@]+$");
+/// A region of a known relay.
+pub const REGION: Form = Form { anything: true, ..form("a region such as ap-northeast-1", "^[A-Za-z0-9-]+$") };
+/// A DKIM selector.
+pub const SELECTOR: Form = Form {
+    number: Some((-0.5, 1e18)),
+    longest: Some(190),
+    ..form(
+        "a selector such as hikagen-2026",
+        r"^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$",
+    )
+};
+/// The name of a header in a signature.
+pub const SIGNED: Form =
+    Form { anything: true, longest: Some(76), ..form("the name of a header, such as X-Pool", "^[!-9<-~]+$") };
 /// An IP address.
 pub const IP: Form = form("an IP address of this machine", r"^[0-9A-Fa-f:.%]+$");
 /// An envelope sender.

@@ -133,6 +133,8 @@ pub enum Fault {
     Tls(String),
     /// The server offers no STARTTLS, or no AUTH mechanism we have: never downgraded.
     NotOffered(String),
+    /// There is no access token to log in with.
+    Token(String),
     /// What came was not SMTP: malformed, endless, out of order.
     Protocol(String),
     /// Any other input or output error.
@@ -150,6 +152,7 @@ impl fmt::Display for Fault {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Tls(why) => write!(f, "TLS: {why}"),
             Self::NotOffered(what) => write!(f, "the relay does not offer {what}"),
+            Self::Token(why) => write!(f, "no access token: {why}"),
             Self::Protocol(why) => write!(f, "not SMTP: {why}"),
             Self::Io(why) => f.write_str(why),
         }

@@ -180,10 +180,17 @@ impl Rules {
         &self.rules
     }
 
-    /// What `delivery` means. `group`: whose words may be in the reply (`answers: carrier`, or a report from beyond the
-    /// relay); `None` when only the relay itself speaks (`answers: own`).
+    /// What `delivery` means, whatever kind of relay it came from. `group`: whose words may be in the reply (`answers: carrier`,
+    /// or a report from beyond the relay); `None` when only the relay itself speaks (`answers: own`).
     #[must_use]
     pub fn read(&self, delivery: &Delivery, group: Option<&GroupName>) -> Reading {
+        self.read_from(None, delivery, group)
+    }
+
+    /// What `delivery` through a relay of this `kind` means: of the relays' words only those of its kind are heard. `None`: of a
+    /// kind that is not known, so all are.
+    #[must_use]
+    pub fn read_from(&self, kind: Option<&str>, delivery: &Delivery, group: Option<&GroupName>) -> Reading {
         let reply = match &delivery.answer {
             Answer::Reply(reply) => reply,
             Answer::Fault(fault) => return self.read_fault(delivery.stage, fault, group),
@@ -193,7 +200,10 @@ impl Rules {
         let passes: [&dyn Fn(&Rule) -> bool; 3] = [
             &|r| matches!(&r.provider, Provider::Group(g) if Some(g) == group),
             // Where the carrier's replies come through, a bare code may be the carrier's: only words tell a relay then.
-            &|r| matches!(r.provider, Provider::Relay(_)) && (own || r.text.is_some()),
+            &|r| {
+                matches!(&r.provider, Provider::Relay(of) if kind.is_none_or(|kind| **of == *kind))
+                    && (own || r.text.is_some())
+            },
             &|r| r.provider == Provider::Generic,
         ];
         let found = passes.iter().find_map(|pass| {
@@ -227,6 +237,7 @@ impl Rules {
             Fault::NotOffered(_) | Fault::Tls(_) => {
                 plain(Signal::Relay, Action::Block, true, "the relay cannot be used as configured")
             }
+            Fault::Token(_) => plain(Signal::Relay, Action::Throttle, true, "there is no access token for the login"),
             _ if stage <= Stage::Auth => plain(Signal::Relay, Action::Throttle, true, "the relay cannot be reached"),
             _ => plain(Signal::Relay, Action::Throttle, true, "the connection to the relay was lost"),
         }

@@ -11,6 +11,7 @@ pub(super) struct Capabilities {
     pub(super) starttls: bool,
     pub(super) plain: bool,
     pub(super) login: bool,
+    pub(super) xoauth2: bool,
 }
 
 impl Capabilities {
@@ -31,6 +32,7 @@ impl Capabilities {
                     for mechanism in words {
                         offered.plain |= mechanism.eq_ignore_ascii_case("PLAIN");
                         offered.login |= mechanism.eq_ignore_ascii_case("LOGIN");
+                        offered.xoauth2 |= mechanism.eq_ignore_ascii_case("XOAUTH2");
                     }
                 }
                 _ => {}
@@ -50,11 +52,27 @@ mod tests {
 
     #[test]
     fn offers_are_read_in_any_case_and_odd_lines_cost_only_themselves() {
-        let offered =
-            of(&["mx", "pipelining", "SIZE many", "X-\u{fffd} !!", "", "auth plain LOGIN", "8BITMIME", "StartTLS"]);
+        let offered = of(&[
+            "mx",
+            "pipelining",
+            "SIZE many",
+            "X-\u{fffd} !!",
+            "",
+            "auth plain LOGIN xoauth2",
+            "8BITMIME",
+            "StartTLS",
+        ]);
         assert_eq!(
             offered,
-            Capabilities { pipelining: true, eight_bit: true, size: true, starttls: true, plain: true, login: true }
+            Capabilities {
+                pipelining: true,
+                eight_bit: true,
+                size: true,
+                starttls: true,
+                plain: true,
+                login: true,
+                xoauth2: true
+            }
         );
     }
 

@@ -13,6 +13,7 @@ mod session;
 mod stream;
 mod tcp;
 mod tls;
+mod token;
 mod transaction;
 
 use std::sync::Arc;
@@ -21,10 +22,12 @@ use async_trait::async_trait;
 use lettre::transport::smtp::extension::ClientId;
 
 use super::{Connection, Relay};
-use crate::config::settings::{RelaySettings, TlsMode};
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::settings::{Login, Proof, RelaySettings, TlsMode};
 use crate::core::reply::Delivery;
 use session::Session;
 use tls::TlsClient;
+use token::Tokens;
 use transaction::SmtpConnection;
 
 /// A relay reached by SMTP.
@@ -32,6 +35,7 @@ pub struct SmtpRelay {
     settings: Arc<RelaySettings>,
     hello: ClientId,
     tls: Option<TlsClient>,
+    tokens: Option<Tokens>,
 }
 
 impl SmtpRelay {
@@ -58,14 +62,20 @@ impl SmtpRelay {
                     .map_err(|why| format!("relay {}: {why}", settings.name))?,
             ),
         };
-        Ok(Self { settings, hello, tls })
+        // A token ends in the machine's time, whatever clock the mail runs by.
+        let clock: SharedClock = Arc::new(SystemClock);
+        let tokens = match &settings.auth {
+            Some(Login { proof: Proof::Token(source), .. }) => Some(Tokens::new(source.clone(), clock)),
+            _ => None,
+        };
+        Ok(Self { settings, hello, tls, tokens })
     }
 }
 
 #[async_trait]
 impl Relay for SmtpRelay {
     async fn connect(&self) -> Result<Box<dyn Connection>, Delivery> {
-        let session = Session::open(&self.settings, &self.hello, self.tls.as_ref()).await?;
+        let session = Session::open(&self.settings, &self.hello, self.tls.as_ref(), self.tokens.as_ref()).await?;
         Ok(Box::new(SmtpConnection::new(session, &self.settings)))
     }
 }

@@ -17,6 +17,7 @@ use super::capabilities::Capabilities;
 use super::replies::{self, RawReply};
 use super::stream::{self, Transport, WireHandle};
 use super::tls::TlsClient;
+use super::token::Tokens;
 use super::{faults, login, tcp};
 use crate::config::settings::{RelaySettings, TlsMode};
 use crate::core::reply::{Answer, Delivery, Fault, Stage};
@@ -38,6 +39,7 @@ impl Session {
         settings: &RelaySettings,
         hello: &ClientId,
         tls: Option<&TlsClient>,
+        tokens: Option<&Tokens>,
     ) -> Result<Self, Delivery> {
         let command = settings.timeouts.command;
         let at = |stage| move |fault| ended(stage, Answer::Fault(fault));
@@ -72,7 +74,7 @@ impl Session {
             session.start_tls(tls, hello).await?;
         }
         if let Some(account) = &settings.auth {
-            login::log_in(&mut session, account).await?;
+            login::log_in(&mut session, settings, account, tokens).await?;
         }
         Ok(session)
     }

@@ -66,6 +66,7 @@ fn plan(values: &[u32]) -> Plan {
 fn settings(limits: RelayLimits) -> Arc<RelaySettings> {
     Arc::new(RelaySettings {
         name: "r".parse().unwrap(),
+        known: None,
         host: "127.0.0.1".into(),
         port: 25,
         tls: TlsMode::None,
@@ -80,6 +81,8 @@ fn settings(limits: RelayLimits) -> Arc<RelaySettings> {
         envelope_from: None,
         headers: Vec::new(),
         answers: Answers::Carrier,
+        signs: None,
+        dkim: None,
         source_address: None,
         pipelining: true,
         uncertain: Uncertain::Retry,

@@ -124,6 +124,7 @@ fn a_cut_connection_slows_the_lane_only_where_the_carrier_can_be_heard() {
     }
     assert_eq!(read(Stage::Tls, Fault::Tls("expired".to_owned()), Some("au")), (Action::Block, true));
     assert_eq!(read(Stage::Hello, Fault::NotOffered("STARTTLS".to_owned()), None), (Action::Block, true));
+    assert_eq!(read(Stage::Auth, Fault::Token("its program failed".to_owned()), Some("au")), (Action::Throttle, true));
 }
 
 fn stages() -> impl Strategy<Value = Stage> {
