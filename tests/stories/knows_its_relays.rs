@@ -192,4 +192,16 @@ fn what_a_relay_does_not_sign_is_signed_here_and_checked_against_the_from() {
     project.hikagen(&["check"]).expect(0).says("does not align with the From m.example.jp of the campaign autumn");
     let json = project.hikagen(&["check", "--json"]).expect(0).json();
     assert_eq!(json["in_force"]["relays"][0]["signing"]["signs"], "dkim");
+    let signed_here = project.read("hikagen.yaml");
+    let line = signed_here.lines().find(|line| line.contains("dkim:")).unwrap();
+    project.write("hikagen.yaml", signed_here.replace(line, "    signs: relay"));
+    let checked = project.hikagen(&["check", "shop.yaml"]).expect(0);
+    checked.says("DKIM is signed by the relay");
+    checked.says("DMARC counts the relay's signature only where its account signs as shop.example.com");
+    project.write("hikagen.yaml", signed_here.replace(line, ""));
+    project
+        .hikagen(&["check", &campaign])
+        .expect(0)
+        .says("nobody is known to sign with DKIM; campaign")
+        .says("not signed");
 }
