@@ -83,7 +83,8 @@ fn a_token_is_made_by_a_program_kept_and_made_again_once_it_is_refused() {
         .hikagen(&["check"])
         .expect(0)
         .says("auth.token (command ./token, hidden)")
-        .says("preset gmail: support.google.com");
+        .says("limits.per_day 2_000 (preset [3])")
+        .says("[3] preset gmail: support.google.com/a/answer/166852 (published)");
     submit(&project);
     let ran = project.start("run", &["run", "--until-idle"]).wait(Duration::from_secs(60)).expect(0);
     assert_eq!((accepted(&project), sink.count()), (MESSAGES, MESSAGES), "{}", ran.out);
