@@ -261,7 +261,7 @@ impl Everything {
             out.push_str(&format!("  pool {pool}: {}\n", relays.join(", then ")));
         }
         for relay in &self.relays {
-            out.push_str(&format!("\nrelay {}\n{}", relay.relay, wrapped(&relay.settings)));
+            out.push_str(&format!("\nrelay {}\n{}", relay.relay, with_documents(&relay.settings)));
             out.push_str(&format!("    {}\n", relay.signing.line()));
             relay.notes.iter().for_each(|note| out.push_str(&format!("    note: {note}\n")));
             for lane in &relay.lanes {
@@ -286,6 +286,29 @@ impl Lane {
         let head = format!("  lane {}{of}: quota today {quota}, warm-up day {}\n", self.lane, self.warmup_day);
         head + &wrapped(&self.settings)
     }
+}
+
+/// The settings, and below them the documents that a preset rests on, each once.
+fn with_documents(settings: &[InForce]) -> String {
+    let mut documents: Vec<&str> = Vec::new();
+    let mut numbered = Vec::with_capacity(settings.len());
+    for one in settings {
+        let Some(document) = one.source.strip_prefix("preset ") else {
+            numbered.push(one.clone());
+            continue;
+        };
+        let known = documents.iter().position(|known| *known == document);
+        let at = known.unwrap_or_else(|| {
+            documents.push(document);
+            documents.len() - 1
+        });
+        numbered.push(InForce { source: format!("preset [{}]", at + 1), ..one.clone() });
+    }
+    let mut out = wrapped(&numbered);
+    for (n, document) in documents.iter().enumerate() {
+        out.push_str(&format!("    [{}] preset {document}\n", n + 1));
+    }
+    out
 }
 
 /// `key value (source)`, as many as fit in a line.

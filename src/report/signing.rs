@@ -71,10 +71,16 @@ impl Signing {
         let place = written.place(&relay.name, key).or_else(|| written.place(&relay.name, "dkim"));
         let apart = self.campaigns.iter().filter(|one| one.alignment == Alignment::None);
         let problem = |one: &Aligned| {
-            let message = format!(
-                "{}: a signature as {} does not align with the From {} of the campaign {}, so DMARC does not count it",
-                relay.name, self.domain, one.from, one.campaign
-            );
+            let (name, domain, Aligned { campaign, from, .. }) = (&relay.name, &self.domain, one);
+            let message = if self.signs == "dkim" {
+                format!(
+                    "{name}: a signature as {domain} does not align with the From {from} of the campaign {campaign}, so DMARC does not count it"
+                )
+            } else {
+                format!(
+                    "{name}: the campaign {campaign} is From {from}, which does not align with {domain}; DMARC counts the relay's signature only where its account signs as {from}"
+                )
+            };
             Problem::at(&written.file, place.unwrap_or_default(), message).help(help).lint()
         };
         apart.map(problem).collect()

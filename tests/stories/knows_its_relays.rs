@@ -83,7 +83,8 @@ fn a_token_is_made_by_a_program_kept_and_made_again_once_it_is_refused() {
         .hikagen(&["check"])
         .expect(0)
         .says("auth.token (command ./token, hidden)")
-        .says("preset gmail: support.google.com");
+        .says("limits.per_day 2_000 (preset [3])")
+        .says("[3] preset gmail: support.google.com/a/answer/166852 (published)");
     submit(&project);
     let ran = project.start("run", &["run", "--until-idle"]).wait(Duration::from_secs(60)).expect(0);
     assert_eq!((accepted(&project), sink.count()), (MESSAGES, MESSAGES), "{}", ran.out);
@@ -192,4 +193,16 @@ fn what_a_relay_does_not_sign_is_signed_here_and_checked_against_the_from() {
     project.hikagen(&["check"]).expect(0).says("does not align with the From m.example.jp of the campaign autumn");
     let json = project.hikagen(&["check", "--json"]).expect(0).json();
     assert_eq!(json["in_force"]["relays"][0]["signing"]["signs"], "dkim");
+    let signed_here = project.read("hikagen.yaml");
+    let line = signed_here.lines().find(|line| line.contains("dkim:")).unwrap();
+    project.write("hikagen.yaml", signed_here.replace(line, "    signs: relay"));
+    let checked = project.hikagen(&["check", "shop.yaml"]).expect(0);
+    checked.says("DKIM is signed by the relay");
+    checked.says("DMARC counts the relay's signature only where its account signs as shop.example.com");
+    project.write("hikagen.yaml", signed_here.replace(line, ""));
+    project
+        .hikagen(&["check", &campaign])
+        .expect(0)
+        .says("nobody is known to sign with DKIM; campaign")
+        .says("not signed");
 }

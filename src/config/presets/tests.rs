@@ -47,6 +47,9 @@ const ALL: [(&str, &str, &str, u16, TlsMode); 16] = [
     ("generic", "host: h.example", "h.example", 587, TlsMode::Starttls),
 ];
 
+/// 32 octets, as an Ed25519 key.
+const SEED: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
+
 fn read(entry: &str) -> (Option<Config>, String, Option<crate::config::config_file::Written>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hikagen.yaml");
@@ -54,7 +57,12 @@ fn read(entry: &str) -> (Option<Config>, String, Option<crate::config::config_fi
         "store: h.db\ntimezone: Asia/Tokyo\nrelays:\n  a:\n    domain: m.example.jp\n    plan: steady\n    {entry}\npools: {{ news: [a] }}\n"
     );
     std::fs::write(&path, text).unwrap();
-    let (read, written) = load_with(&path, &|name| (name == "S").then(|| "s3cret".to_owned()));
+    let env = |name: &str| match name {
+        "S" => Some("s3cret".to_owned()),
+        "KEY" => Some(SEED.to_owned()),
+        _ => None,
+    };
+    let (read, written) = load_with(&path, &env);
     (read.value, read.problems.iter().map(|p| p.render(false)).collect(), written)
 }
 
@@ -159,6 +167,23 @@ fn what_a_preset_cannot_know_is_asked_for_and_odd_ports_are_pointed_out() {
         let (_, shown, _) = read(&format!("{written}\n    {login}"));
         assert_eq!(shown, "", "{written}");
     }
+}
+
+#[test]
+fn what_a_relay_rewrites_is_not_signed_before_it() {
+    let signed = |kind: &str| {
+        let auth = "region: us-east-1\n    host: h.example\n    auth: { user: u, password: { env: S } }";
+        let relay = relay(&format!("kind: {kind}\n    {auth}\n    dkim: {{ selector: S1, key: {{ env: KEY }} }}"));
+        let signer = relay.dkim.unwrap();
+        assert_eq!(
+            (signer.domain(), signer.selector(), signer.key().algorithm()),
+            ("m.example.jp", "s1", "ed25519-sha256")
+        );
+        signer.headers().contains(&"message-id".to_owned()) && signer.headers().contains(&"date".to_owned())
+    };
+    assert!(!signed("ses") && signed("postfix"));
+    let (_, shown, _) = read("host: h.example\n    dkim: { selector: s1, key: { env: S } }");
+    assert!(shown.contains("the DKIM key in env S cannot be used") && !shown.contains("s3cret"), "{shown}");
 }
 
 #[test]
