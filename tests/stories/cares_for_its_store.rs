@@ -1,6 +1,8 @@
 //! The operator's care for the store: looking whether it is whole, folding what is over, settling many messages at once, and
 //! stopping everything when the configuration cannot be read.
 
+use std::process::Command;
+
 use hikagen::clock::{Clock, SystemClock};
 use hikagen::core::campaign::{CampaignState, MessageState};
 use hikagen::core::reply::{Answer, Fault, Signal, Stage};
@@ -11,7 +13,7 @@ use serde_json::json;
 
 use crate::prepared::{campaign, claim, settle, tokyo};
 use crate::support::insight;
-use crate::support::program::Project;
+use crate::support::program::{Project, binary};
 
 fn with_store(project: &Project, work: impl AsyncFnOnce(&dyn Store)) {
     let store = SqliteStore::open(&project.path("hikagen.db")).unwrap();
@@ -207,6 +209,50 @@ fn parked_messages_are_listed_and_settled_many_at_once() {
         project.hikagen(usage).expect(2);
     }
     project.hikagen(&["store", "check"]).expect(0);
+}
+
+/// Runs a command at a terminal of its own, types the answer, and prints what was shown.
+const AT_A_TERMINAL: &str = "
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+os.write(terminal, (sys.argv[1] + '\\n').encode())
+shown = b''
+while True:
+    try:
+        piece = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not piece:
+        break
+    shown += piece
+print(shown.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+";
+
+#[test]
+fn at_a_terminal_the_operator_is_asked_once_and_only_yes_is_yes() {
+    let project = with_parked_messages();
+    let answered = |answer: &str| {
+        let settle = ["message", "settle", "--campaign", "spring", "--as", "accepted"];
+        let ran = Command::new("python3")
+            .args(["-c", AT_A_TERMINAL, answer, binary()])
+            .args(settle)
+            .current_dir(project.folder())
+            .output()
+            .unwrap();
+        (ran.status.code(), String::from_utf8_lossy(&ran.stdout).into_owned())
+    };
+    for no in ["", "n", "yess"] {
+        let (code, shown) = answered(no);
+        assert_eq!(code, Some(1), "{no:?}: {shown}");
+        assert!(shown.contains("5 parked messages will be accepted: never sent again. Go on? [y/N]"), "{shown}");
+        assert!(shown.contains("nothing was changed"), "{shown}");
+    }
+    let (code, shown) = answered("y");
+    assert!(code == Some(0) && shown.contains("5 messages: accepted"), "{shown}");
+    assert_eq!(insight::count(&project.path("hikagen.db"), "spring", MessageState::Accepted), 5);
 }
 
 #[test]

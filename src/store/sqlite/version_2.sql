@@ -2,8 +2,9 @@
 
 -- When the last message of a campaign that is over became final; null before that. Nothing is ever added to such a campaign.
 ALTER TABLE campaign ADD COLUMN ended INTEGER;
-UPDATE campaign SET ended = max(changed, coalesce(
-        (SELECT max(f.at) FROM message m JOIN final f ON f.message = m.id WHERE m.campaign = campaign.id), changed))
+-- A finished one changed its state then; one that was cancelled may have had mail in the air for a while.
+UPDATE campaign SET ended = CASE state WHEN 4 THEN changed ELSE max(changed, coalesce(
+        (SELECT max(f.at) FROM message m JOIN final f ON f.message = m.id WHERE m.campaign = campaign.id), changed)) END
     WHERE state IN (3, 4) AND NOT EXISTS (SELECT 1 FROM counter n WHERE n.campaign = campaign.id AND n.place <= 4 AND n.n > 0);
 CREATE INDEX campaign_ended ON campaign (ended);
 CREATE INDEX campaign_open ON campaign (state) WHERE ended IS NULL;
