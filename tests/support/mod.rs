@@ -17,6 +17,7 @@ pub mod postfix;
 pub mod program;
 pub mod python;
 pub mod scene;
+pub mod schemas;
 pub mod settings;
 pub mod sink;
 pub mod terminal;

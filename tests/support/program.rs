@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use super::schemas::what_was_taken_keeps_to_its_schemas;
 use super::until;
 
 /// The program that cargo built for these tests.
@@ -118,8 +119,12 @@ impl Project {
     }
 
     /// Runs a command of the program to its end.
+    #[track_caller]
     pub fn hikagen(&self, arguments: &[&str]) -> Ran {
         let output = self.command(arguments).output().unwrap();
+        if let (["submit", campaign, ..], true) = (arguments, output.status.success()) {
+            what_was_taken_keeps_to_its_schemas(self.folder(), &self.path(campaign));
+        }
         Ran {
             code: output.status.code(),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
