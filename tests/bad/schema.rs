@@ -28,7 +28,7 @@ use crate::support::scene::{RelayEntry, write_campaign, write_configuration, wri
 const BESIDE: [(&str, &str); 1] = [("campaign", "campaign-eml")];
 
 /// What a schema cannot know, in the reader's words.
-const BEYOND: [&str; 47] = [
+const BEYOND: [&str; 51] = [
     "expected a time zone",
     "the file ",
     "there is no ",
@@ -76,6 +76,10 @@ const BEYOND: [&str; 47] = [
     "scaled twice",
     "\"region\" is missing",
     "cannot be signed",
+    "expected a region",
+    "takes nobody without a login",
+    "\"user\" is missing",
+    "the DKIM key in",
 ];
 
 /// Values that are tried in the place of each value.
@@ -437,12 +441,11 @@ fn the_words_of_a_schema_are_those_of_the_reader() {
             *changed.pointer_mut(place).unwrap() = json!("nonsense");
             told.extend(judge.read(&format!("{changed:#}")).into_iter().map(|problem| problem.message));
         }
+        let shipped = ["/preset", "/plan/", "/kind", "/when/properties/relay/", "/auth/oneOf/"];
         // Names that are built in are listed by other commands; a flag's words are its kind.
-        for (place, words) in
-            enums.into_iter().filter(|(place, _)| !place.ends_with("/preset") && !place.contains("/plan/"))
-        {
+        for (place, words) in enums.into_iter().filter(|(place, _)| !shipped.iter().any(|key| place.contains(key))) {
             let listed = format!("expected {}, got", words.join(" or "));
-            let builtin = words == ["builtin"] || words == ["none"];
+            let builtin = words == ["builtin"] || words == ["none"] || words == ["forever"];
             assert!(builtin || told.iter().any(|message| message.contains(&listed)), "{place}: {listed}\n{told:#?}");
             checked += 1;
         }
@@ -557,10 +560,15 @@ fn named(path: &Path) -> Kind {
 #[test]
 fn every_shipped_file_names_its_schema_and_keeps_to_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Files of forms that nobody writes but us.
+    let ours = ["curves.yaml", "relays.yaml"];
     let files = ["examples", "plans"].into_iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
     let yaml: Vec<PathBuf> = files
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml") && !path.ends_with("curves.yaml"))
+        .filter(|path| {
+            path.extension().is_some_and(|extension| extension == "yaml")
+                && !ours.iter().any(|name| path.ends_with(name))
+        })
         .collect();
     assert!(yaml.len() >= 7, "{yaml:?}");
     for path in yaml {
@@ -624,14 +632,17 @@ fn what_the_readmes_show_keeps_to_the_schemas() {
             let fits = |kind: Kind| {
                 let whole = schema(kind);
                 let definitions = whole["definitions"].clone();
-                let parts = definitions.as_object().unwrap().clone().into_values().map(|mut part| {
-                    if let Some(part) = part.as_object_mut() {
-                        part.remove("required");
-                        part.insert("definitions".to_owned(), definitions.clone());
-                    }
-                    part
-                });
-                parts.chain([whole.clone()]).any(|part| jsonschema::is_valid(&part, &value))
+                let parts =
+                    definitions.as_object().unwrap().clone().into_values().chain([whole.clone()]).map(|mut part| {
+                        if let Some(part) = part.as_object_mut() {
+                            for together in ["required", "if", "then", "else"] {
+                                part.remove(together);
+                            }
+                            part.insert("definitions".to_owned(), definitions.clone());
+                        }
+                        part
+                    });
+                parts.into_iter().any(|part| jsonschema::is_valid(&part, &value))
             };
             assert!(Kind::ALL.into_iter().any(fits), "{page} shows what no schema takes:\n{block}");
             shown += 1;

@@ -72,7 +72,7 @@ fn lists_seeds_and_mail_made_elsewhere_are_read_as_the_examples_say() {
     let seeds: Vec<_> = autumn.seeds.listed.iter().map(|s| (s.email.as_str(), s.columns.as_slice())).collect();
     let own = [("name".to_owned(), "検査 係".to_owned()), ("vip".to_owned(), String::new())];
     assert_eq!(seeds, [("qa@example.jp", [].as_slice()), ("qa@gmail.com", own.as_slice())]);
-    assert!(autumn.seeds.listed[1].place.ends_with("autumn.yaml:9"));
+    assert!(autumn.seeds.listed[1].place.ends_with("autumn.yaml:10"));
     let winter = read("winter.yaml");
     assert_eq!((winter.inline_css, winter.seeds.file), (true, Some(folder.join("seeds.csv"))));
     assert_eq!(winter.reading, ListReading::default());

@@ -116,7 +116,7 @@ pub static RELAY: Table = Table::new(
          "dependencies": { "region": ["kind"] } }"#,
 );
 
-fn known_relays() -> Vec<String> {
+pub(super) fn known_relays() -> Vec<String> {
     kinds().map(str::to_owned).collect()
 }
 

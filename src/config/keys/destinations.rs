@@ -1,6 +1,7 @@
 //! Owns the keys of files of destination groups and reply rules. Read by `config::groups_file` and `config::replies_file`.
 
 use super::Shape::{Few, Map, Scalar, Word};
+use super::configuration::known_relays;
 use super::forms::*;
 use super::{Key, Names, Shape, Table, list, none};
 use crate::config::groups_file::Destinations;
@@ -143,7 +144,11 @@ pub static WHEN: Table = Table::new(
     "when",
     &[&[
         Key::new("group", Few(&Scalar(&NAME)), "The destination group whose words these are, or several."),
-        Key::new("relay", Scalar(&TEXT), "The kind of relay whose words these are. Neither group nor relay: anybody's."),
+        Key::new(
+            "relay",
+            Few(&Shape::Shipped(known_relays)),
+            "The kind of relay whose words these are, or several. Neither group nor relay: anybody's.",
+        ),
         Key::new(
             "stage",
             Word(&["connect", "greeting", "hello", "tls", "auth", "mail", "rcpt", "data", "body"]),
