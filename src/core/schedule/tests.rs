@@ -305,6 +305,55 @@ fn a_lane_whose_mail_takes_long_leaves_the_air_to_the_others() {
 }
 
 #[test]
+fn an_account_with_room_for_one_serves_the_lanes_by_turns() {
+    let paced = || lane(100_000, Some("1/s"), Spread::Asap, (0, 1_440));
+    let lanes = vec![
+        ("au", paced()),
+        ("docomo", paced()),
+        ("google", lane(100_000, None, Spread::Asap, (0, 1_440))),
+        ("softbank", paced()),
+    ];
+    let names = ["au", "docomo", "google", "softbank"];
+    let account = Terms { per_hour: NonZeroU32::new(1), ..terms(plan(lanes)) };
+    let mut schedule = open(account, &names, morning(0));
+    let all = backlog(names.map(|name| (name, vec![line(1, Class::Bulk, 90_000, 0)])).to_vec());
+    let mut served = BTreeMap::new();
+    for hour in 0..12 {
+        let now = morning(10 + hour * 3_700);
+        for want in schedule.wants(&all, now) {
+            *served.entry(want.bucket.to_string()).or_insert(0) += 1;
+            schedule.claimed(&want.bucket, Class::Bulk, (CampaignId(1), 1, 1, 0), now);
+            schedule.release(&want.bucket, Class::Bulk, now.at, false, now).unwrap();
+            schedule.answered(&want.bucket, false, None, None, now.at);
+        }
+        schedule.turn();
+    }
+    let served: Vec<(&str, u32)> = served.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+    assert_eq!(served, names.map(|name| (name, 3)));
+}
+
+#[test]
+fn a_lane_that_can_take_nothing_of_a_class_leaves_the_air_to_that_class() {
+    let lanes = ["au", "docomo"].map(|name| (name, lane(100, None, Spread::Asap, (0, 1_440))));
+    let mut schedule = open(terms(plan(lanes.to_vec())), &["au", "docomo"], morning(0));
+    // A fifth of au's day went to retries: no more of them while fresh mail waits.
+    schedule.claimed(&bucket("au"), Class::Normal, (CampaignId(1), 1, 20, 20), morning(0));
+    for _ in 0..20 {
+        schedule.given_back(&bucket("au"), Class::Normal, true, None);
+    }
+    let all = backlog(vec![
+        ("au", vec![line(1, Class::Normal, 0, 50), line(2, Class::Bulk, 50, 0)]),
+        ("docomo", vec![line(1, Class::Normal, 50, 0)]),
+    ]);
+    for _ in 0..2 {
+        let wants = schedule.wants(&all, morning(1));
+        let got = (count(&wants, "au"), count(&wants, "docomo"));
+        assert_eq!(got, ((0, 0), (0, 8)), "bulk mail waits for all that is normal");
+        schedule.turn();
+    }
+}
+
+#[test]
 fn a_claim_is_short_enough_for_the_next_one_to_come_soon() {
     let lanes = vec![("au", lane(100_000, Some("50000/s"), Spread::Asap, (0, 1_440)))];
     let mut schedule = open(Terms { connections: 5_000, ..terms(plan(lanes)) }, &["au"], morning(0));

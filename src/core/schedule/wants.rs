@@ -134,8 +134,11 @@ impl Schedule {
             let mut asks: Vec<Ask<'_>> =
                 turned.filter_map(|bucket| self.ask(bucket, class, &backlog.lanes[bucket], now, &tick)).collect();
             // The modest first, and none more than its even share of the air, what it has there already included: neither a
-            // lane that could take everything nor one whose mail takes long leaves the others without.
-            asks.sort_by_key(|ask| ask.held.saturating_add(ask.n));
+            // lane that could take everything nor one whose mail takes long leaves the others without. Where the account has
+            // not one for each, by turns: the modest would always be the same ones.
+            if usize::try_from(tick.account).is_ok_and(|left| left >= asks.len()) {
+                asks.sort_by_key(|ask| ask.held.saturating_add(ask.n));
+            }
             let mut after = u32::try_from(asks.len()).unwrap_or(u32::MAX);
             let mut shared = asks.iter().fold(tick.air, |sum, ask| sum.saturating_add(ask.held));
             for ask in asks {
@@ -182,6 +185,10 @@ impl Schedule {
         }
         let fresh_waits = pools.iter().any(|p| p.lines.iter().any(|l| l.fresh > 0));
         let retries = if fresh_waits { retries_left(lane).saturating_sub(taken_retries) } else { u32::MAX };
+        // What `divide` can give: a lane that can take nothing reserves nothing.
+        let fresh: u64 = lines.iter().map(|l| l.fresh).sum();
+        let again: u64 = lines.iter().map(|l| l.retries).sum();
+        n = n.min(u32::try_from(fresh.saturating_add(again.min(u64::from(retries)))).unwrap_or(u32::MAX));
         let held = lane.in_the_air().saturating_add(taken);
         (n > 0).then_some(Ask { bucket, lane, lines, n, retries, held })
     }
