@@ -40,7 +40,7 @@
 //! edges        main  cli  simulator  telemetry       build the real Store, Relay, Clock; talk to people
 //! application  worker  intake  report  sim           use traits only: never name SQLite or a socket
 //! adapters     store/sqlite  relay/smtp
-//! ports        trait Store  trait Relay  trait Clock  compose  config
+//! ports        trait Store  trait Relay  trait Clock  compose  config  program
 //! core         names units address campaign plan lane schedule reply retry moment
 //! ```
 //!
@@ -96,6 +96,7 @@ pub mod compose;
 pub mod config;
 pub mod core;
 pub mod intake;
+pub mod program;
 pub mod relay;
 pub mod report;
 pub mod sim;

@@ -18,6 +18,7 @@ mod replies_file;
 mod secret;
 pub mod settings;
 pub mod shipped;
+mod struck;
 pub mod tree;
 
 pub use settings::*;

@@ -39,6 +39,20 @@ pub fn preset(kind: &str) -> Option<&'static Preset> {
     presets().iter().find(|preset| preset.kind == kind)
 }
 
+/// The known relay whose host this is, in any region.
+#[must_use]
+pub fn preset_of_host(host: &str) -> Option<&'static Preset> {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    presets().iter().find(|preset| preset.hosts().any(|known| is_host(&host, known)))
+}
+
+/// Whether `host` is `known`, in which `{region}` stands for one part of a name.
+fn is_host(host: &str, known: &str) -> bool {
+    let Some((before, after)) = known.split_once("{region}") else { return host == known };
+    let region = host.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    region.is_some_and(|region| !region.is_empty() && !region.contains('.'))
+}
+
 /// Reports that no relay of this name is known.
 pub(super) fn unknown_kind(problems: &Problems, node: &Node, kind: &str) {
     let help = match did_you_mean(kind, kinds()) {
@@ -86,6 +100,13 @@ impl Preset {
     #[must_use]
     pub fn source(&self, key: &str) -> Option<&str> {
         self.sources.get(key).map(String::as_str)
+    }
+
+    /// Its hosts, with `{region}` where the region stands.
+    fn hosts(&self) -> impl Iterator<Item = &str> {
+        let usual = self.settings.iter().filter(|e| e.key == "host").filter_map(|e| e.value.as_text());
+        let regions = if let Regions::Hosts(hosts) = &self.regions { hosts.as_slice() } else { &[] };
+        usual.chain(regions.iter().map(|(_, host)| host.as_str()))
     }
 
     /// Whether any of its ports is known.

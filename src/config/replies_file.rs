@@ -217,7 +217,10 @@ fn cautious(then: Fields<'_>, conditions: &Conditions, signal: Signal, action: A
     }
     let at = then.node("action").map_or(then.span, |n| n.span);
     let policy = conditions.enhanced.is_some_and(|(e, _)| e.1 == 7) && conditions.text.is_none();
-    let why = if signal != Signal::Recipient {
+    let early = conditions.stage.filter(|stage| *stage < Stage::Rcpt);
+    let why = if let Some(stage) = early {
+        Some(format!("no recipient was named yet at {}: nothing said there can suppress an address", stage.as_str()))
+    } else if signal != Signal::Recipient {
         Some(format!("expected signal recipient beside action suppress, got {}", signal.as_str()))
     } else if policy {
         Some("a policy code (x.7.x) without words cannot suppress an address".to_owned())

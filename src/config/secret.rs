@@ -1,7 +1,6 @@
-//! Owns secrets: where they are kept, how they are read, and that none is ever shown.
+//! Owns secrets: where they are kept and how they are read.
 //!
-//! Invariants: a secret written in clear in a file is struck out before the file is looked at, so that no problem can print
-//! it; the text of a secret is in no message; a secret is one line without control characters.
+//! Invariants: the text of a secret is in no message; a secret is one line without control characters.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,9 +15,6 @@ use super::problem::{Problems, Span};
 use super::settings::{Secret, TokenSource};
 use super::tree::{Kind, Node};
 use crate::core::units::grouped;
-
-/// Keys whose value is a secret.
-const KEYS: [&str; 4] = ["password", "signing_key", "token", "key"];
 
 /// Longest secret, octets: SES and SendGrid hand out 44 and 69.
 const LONGEST: usize = 4_096;
@@ -203,132 +199,4 @@ fn checked(problems: &Problems, at: Span, place: &str, text: String, form: &Form
     let help = if form.lines { "it is text, as openssl writes it" } else { "it is one line of text" };
     problems.at_with(at, format!("the secret in {place} {wrong}"), help);
     None
-}
-
-/// What may stand, line by line, under a secret's key.
-const PLACES: [&str; 4] = ["env:", "file:", "command:", "timeout:"];
-
-/// `text` with everything struck out that stands in clear where a secret's place should be named.
-pub(super) fn struck_out(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    // Indentation of the key whose secret runs over the following lines.
-    let mut inside: Option<usize> = None;
-    // Indentation of a `command:` there, whose words may run over the following lines.
-    let mut words: Option<usize> = None;
-    for line in text.split_inclusive('\n') {
-        let indent = line.len() - line.trim_start().len();
-        let deeper = inside.is_some_and(|key| indent > key || line.trim().is_empty());
-        let place = line.trim_start();
-        words = words.filter(|command| deeper && (indent > *command || place.starts_with("- ")));
-        let names = PLACES.iter().any(|key| place.starts_with(key)) || words.is_some();
-        if deeper && place.starts_with("command:") {
-            words = Some(indent);
-        }
-        if deeper && !names && !place.starts_with('#') {
-            out.extend(line.chars().map(|c| if c.is_whitespace() { c } else { 'x' }));
-            continue;
-        }
-        inside = if deeper { inside } else { None };
-        let Some(start) = secret_starts(line) else {
-            out.push_str(line);
-            continue;
-        };
-        let (before, rest) = line.split_at(start);
-        let value = rest.trim();
-        out.push_str(before);
-        if value.starts_with('{') {
-            out.push_str(rest);
-        } else {
-            out.push_str(&strike(before, rest));
-            // Nothing, a block of text, an open quote or a plain text may all go on below.
-            inside = Some(indent);
-        }
-    }
-    out
-}
-
-/// Where on `line` the value of a secret's key begins.
-fn secret_starts(line: &str) -> Option<usize> {
-    KEYS.iter().find_map(|key| {
-        line.match_indices(key).find_map(|(at, _)| {
-            let bare = line[..at].ends_with(['{', ',', ' ', '\t']) || at == 0;
-            let in_quotes = line[..at].ends_with(['"', '\'']);
-            let after = line[at + key.len()..].trim_start_matches(['"', '\'']);
-            let colon = after.trim_start().strip_prefix(':')?;
-            let comment = line[..at].contains('#');
-            ((bare || in_quotes) && !comment).then(|| line.len() - colon.len())
-        })
-    })
-}
-
-/// Strikes the value at the beginning of `rest` out; what follows it in a `{...}` stays.
-fn strike(before: &str, rest: &str) -> String {
-    let flow = before.matches('{').count() > before.matches('}').count();
-    let blanks = rest.len() - rest.trim_start().len();
-    let value = &rest[blanks..];
-    let end = match value.chars().next() {
-        Some(quote @ ('"' | '\'')) => closing(value, quote).unwrap_or(value.len()),
-        _ if flow => value.find([',', '}']).unwrap_or(value.len()),
-        _ => value.len(),
-    };
-    let struck: String = value[..end].chars().map(|c| if c.is_whitespace() { c } else { 'x' }).collect();
-    format!("{}{struck}{}", &rest[..blanks], &value[end..])
-}
-
-/// The byte after the quote that closes `value`, which begins with one.
-fn closing(value: &str, quote: char) -> Option<usize> {
-    let mut escaped = false;
-    value.char_indices().skip(1).find_map(|(at, c)| {
-        let closes = c == quote && !escaped;
-        escaped = c == '\\' && !escaped && quote == '"';
-        closes.then_some(at + 1)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_in_clear_is_struck_out_however_it_is_written() {
-        for text in [
-            "auth: { user: a, password: S3cret! }",
-            "auth: { password: \"S3cret!, \\\" S3cret!\", user: a }",
-            "auth: {password: 'S3cret!'}",
-            "password: S3cret!",
-            "  password: S3cret! # S3cret!",
-            "  \"password\": S3cret!",
-            "  password: |\n    S3cret!\n    S3cret!\n  user: a",
-            "  password:\n    S3cret!",
-            "  password:\n\n    S3cret!\nuser: a",
-            "  password: \"S3cret!\n    S3cret!\"",
-            "signing_key: S3cret!",
-            "  password : S3cret!",
-            "auth: { user: a, token: S3cret! }",
-            "  token:\n    S3cret!\n    timeout: 3s",
-            "  token:\n    command:\n      - a\n    S3cret!\n",
-            "dkim:\n  key: |\n    -----BEGIN PRIVATE KEY-----\n    S3cret!\n  selector: s1\n",
-        ] {
-            let shown = struck_out(text);
-            assert!(!shown.contains("S3cret"), "{text:?} became {shown:?}");
-            assert_eq!(shown.lines().count(), text.lines().count());
-        }
-    }
-
-    #[test]
-    fn everything_else_stays_as_it_was() {
-        for text in [
-            "auth: { user: a, password: { env: NAME } }\n# password: see the wiki\ndomain: m.example.jp\n",
-            "auth:\n  user: a\n  password:\n    env: NAME\n  x: 1\n",
-            "signing_key: { file: key }\nrelays: {}\n",
-            "headers: { X-Password-Policy: none }\n",
-            "auth:\n  user: a\n  token:\n    command:\n      - /usr/bin/x\n      - --quiet\n    timeout: 3s\n  x: 1\n",
-            "auth:\n  token:\n    timeout: 3s\n    command:\n    - a\n    - b\ndomain: m.example.jp\n",
-            "envelope_from: \"b+{token}@m.example.jp\"\ndkim: { selector: s1, key: { file: k } }\n",
-        ] {
-            assert_eq!(struck_out(text), text);
-        }
-        let kept = struck_out("auth: { password: secret, user: a }\nhost: b\n");
-        assert!(kept.ends_with(", user: a }\nhost: b\n"), "{kept}");
-    }
 }

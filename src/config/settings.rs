@@ -190,6 +190,18 @@ pub enum Proof {
     Token(TokenSource),
 }
 
+impl Proof {
+    /// Where it is kept or comes from, which tells two logins of one user apart; never the secret.
+    #[must_use]
+    pub fn kept(&self) -> String {
+        match self {
+            Self::Password(secret, _) | Self::Token(TokenSource::Kept(secret)) => secret.place.clone(),
+            Self::Token(TokenSource::File(path)) => format!("file {}", path.display()),
+            Self::Token(TokenSource::Command { words, .. }) => format!("command {}", words.join(" ")),
+        }
+    }
+}
+
 /// SASL mechanisms that take a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {

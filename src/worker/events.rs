@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::core::names::{CampaignName, LaneKey, RelayName};
+use crate::program::Running;
 use crate::store::EventRow;
 
 /// Programs that run at once.
@@ -231,27 +232,27 @@ impl EventRunner {
     }
 }
 
-/// Runs the program once; a dropped future kills it.
+/// Runs the program once; a dropped future kills it and all that it started.
 async fn run(command: &[String], text: &str) -> Result<(), String> {
-    let mut child = tokio::process::Command::new(&command[0])
-        .args(&command[1..])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("cannot be started: {error}"))?;
-    if let Some(mut input) = child.stdin.take() {
+    let mut program = tokio::process::Command::new(&command[0]);
+    program.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut running = Running::start(&mut program).map_err(|error| format!("cannot be started: {error}"))?;
+    let (input, errors) = (running.pipes().stdin.take(), running.pipes().stderr.take());
+    if let Some(mut input) = input {
         // A program that does not read what it is told may still do its work.
         let _ = input.write_all(text.as_bytes()).await;
     }
-    let output = child.wait_with_output().await.map_err(|error| error.to_string())?;
-    if output.status.success() {
+    let mut said = Vec::new();
+    if let Some(mut errors) = errors {
+        errors.read_to_end(&mut said).await.map_err(|error| error.to_string())?;
+    }
+    let status = running.end().await.map_err(|error| error.to_string())?;
+    if status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&said);
     let last = said.lines().last().unwrap_or_default();
-    Err(format!("{} {}", output.status, last.chars().take(200).collect::<String>()))
+    Err(format!("{status} {}", last.chars().take(200).collect::<String>()))
 }
 
 /// Octets that an ordinary user may still write where `path` lies.
@@ -311,6 +312,14 @@ mod tests {
         let missing = EventRunner::new(Some(vec!["/nonexistent/program".to_owned()]));
         missing.tell(&event("x"));
         missing.finish().await;
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_given_up_ends_with_its_children() {
+        crate::program::tests::ends_with_its_children(|words| async move {
+            let _ = run(&words, "x").await;
+        })
+        .await;
     }
 
     #[tokio::test]

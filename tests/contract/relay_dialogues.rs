@@ -389,6 +389,7 @@ dialogues! {
     a_greeting_of_421_is_a_reply
     a_greeting_of_554_is_a_reply
     a_login_by_token
+    a_login_cut_or_wrapped_by_the_server_is_hidden
     a_login_may_be_deferred
     a_login_repeated_by_the_server_is_hidden
     a_message_deferred_at_its_end_is_not_uncertain

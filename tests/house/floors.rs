@@ -17,7 +17,7 @@ fn floor_of(path: &[String]) -> Option<Floor> {
     Some(match (part(0), part(1)) {
         ("core", _) => Floor::Core,
         ("store", "sqlite") | ("relay", "smtp") => Floor::Adapters,
-        ("store" | "relay" | "clock" | "compose" | "config", _) => Floor::Ports,
+        ("store" | "relay" | "clock" | "compose" | "config" | "program", _) => Floor::Ports,
         ("worker" | "intake" | "report" | "sim", _) => Floor::Application,
         ("cli" | "simulator" | "telemetry", _) => Floor::Edges,
         _ => return None,

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::{Written, pieces};
 use crate::config::fields::Fields;
+use crate::config::presets::preset_of_host;
 use crate::config::problem::{Problem, Problems, Span};
 use crate::config::settings::{Config, Known, RelaySettings, Signs};
 use crate::core::units::show_span;
@@ -27,6 +28,7 @@ pub(super) fn all(problems: &Problems, top: &Fields<'_>, config: &Config, writte
     for relay in config.relays.values() {
         slower_than_asked(problems, relay, written);
         unsigned(problems, relay, &key);
+        kind_not_written(problems, relay, written);
         if let Some(known) = &relay.known {
             limits_of_the_account(problems, relay, known, written);
             port_of_another_kind(problems, relay, known, written);
@@ -48,8 +50,16 @@ fn unused(problems: &Problems, config: &Config, key: &dyn Fn(&str) -> Span) {
 /// Two relays are two sending identities: something must tell them apart at the server.
 fn twins(problems: &Problems, config: &Config, key: &dyn Fn(&str) -> Span) {
     let identity = |relay: &RelaySettings| {
-        let user = relay.auth.as_ref().map(|login| login.user.clone());
-        (relay.host.clone(), relay.port, user, relay.headers.clone(), relay.envelope_from.clone(), relay.source_address)
+        // Where each account has the same user (`apikey`, `resend`), the secret tells them apart.
+        let login = relay.auth.as_ref().map(|login| (login.user.clone(), login.proof.kept()));
+        (
+            relay.host.clone(),
+            relay.port,
+            login,
+            relay.headers.clone(),
+            relay.envelope_from.clone(),
+            relay.source_address,
+        )
     };
     let mut seen = BTreeMap::new();
     for relay in config.relays.values() {
@@ -57,7 +67,7 @@ fn twins(problems: &Problems, config: &Config, key: &dyn Fn(&str) -> Span) {
             let message = format!("nothing tells the relays {first} and {} apart at {}", relay.name, relay.host);
             let lint = Problem::at(problems.file(), key(relay.name.as_str()), message)
                 .also(key(first.as_str()), "the other one")
-                .help("give each its user, a header, envelope_from or source_address; else both warm one identity")
+                .help("give each its user or password, a header, envelope_from or source_address; else both warm one identity")
                 .lint();
             problems.push(lint);
         }
@@ -106,6 +116,15 @@ fn unsigned(problems: &Problems, relay: &RelaySettings, key: &dyn Fn(&str) -> Sp
     let message = format!("{}: {who} its messages with DKIM, which Gmail, Yahoo and docomo look for", relay.name);
     let help = "add `dkim: { selector: NAME, key: { file: PATH } }`, or `signs: relay` where the relay does";
     problems.lint(key(relay.name.as_str()), message, help);
+}
+
+/// Without its kind nothing is known of a relay: not its words, and not which headers it changes behind a signature.
+fn kind_not_written(problems: &Problems, relay: &RelaySettings, written: &Written) {
+    let Some(preset) = preset_of_host(&relay.host).filter(|_| relay.known.is_none()) else { return };
+    let at = written.place(&relay.name, "host").unwrap_or_default();
+    let message = format!("{}: this is {}, and without `kind` nothing is known of it", relay.name, preset.title);
+    let help = format!("write `kind: {}`, or `kind: generic` to do without its words and settings", preset.kind);
+    problems.lint(at, message, help);
 }
 
 /// A region is a part of a host that is not written.

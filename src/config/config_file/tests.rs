@@ -196,6 +196,51 @@ fn relays_that_nothing_tells_apart_or_nobody_uses_are_pointed_out() {
 }
 
 #[test]
+fn accounts_with_one_user_are_told_apart_by_where_their_secrets_are_kept() {
+    let twins = |a: &str, b: &str| {
+        let login = |proof: &str| format!("    auth: {{ user: apikey, {proof} }}\n");
+        let other = "  b:\n    host: 127.0.0.1\n    port: 2525\n    tls: none\n    domain: m.example.jp\n    plan: plan.yaml\n    \
+                     envelope_from: \"b+{token}@m.example.jp\"\n";
+        let text = relay(&login(a)).replace("pools:", &format!("{other}{}pools:", login(b)));
+        let read = read(&text, &[("A", "SG.a"), ("B", "SG.b")]);
+        assert!(read.value.is_some(), "{}", shown(&read));
+        shown(&read).contains("nothing tells the relays a and b apart")
+    };
+    let (a, b) = ("password: { env: A }", "password: { env: B }");
+    assert!(twins(a, a) && !twins(a, b) && !twins(b, a));
+    let (yes, no) = ("token: { command: [/bin/true] }", "token: { command: [/bin/true, b] }");
+    assert!(twins(yes, yes) && !twins(yes, no) && !twins("token: { env: A }", yes));
+}
+
+#[test]
+fn a_known_relay_that_is_written_by_its_host_is_pointed_out() {
+    let said = |host: &str, more: &str| {
+        let text =
+            relay(more).replace("host: 127.0.0.1", &format!("host: {host}")).replace("tls: none", "tls: starttls");
+        let shown = shown(&read(&text, &[("A", "x")]));
+        shown.split_once("without `kind`").map(|(_, rest)| {
+            let rest = rest.split_once("write `kind: ").map_or("", |(_, rest)| rest);
+            rest.split('`').next().unwrap_or_default().to_owned()
+        })
+    };
+    for (host, kind) in [
+        ("email-smtp.ap-northeast-1.amazonaws.com", "ses"),
+        ("Email-SMTP.xx-new-9.amazonaws.com", "ses"),
+        ("smtp.email.ap-tokyo-1.oci.oraclecloud.com", "oci"),
+        ("smtp.eu.mailgun.org", "mailgun"),
+        ("smtp.sendgrid.net", "sendgrid"),
+    ] {
+        assert_eq!(said(host, "").as_deref(), Some(kind), "{host}");
+    }
+    for host in ["email-smtp..amazonaws.com", "email-smtp.a.b.amazonaws.com", "smtp.example.jp", "amazonaws.com"] {
+        assert_eq!(said(host, ""), None, "{host}");
+    }
+    let login = "    auth: { user: u, password: { env: A } }";
+    assert_eq!(said("email-smtp.ap-northeast-1.amazonaws.com", &format!("    kind: ses\n{login}")), None);
+    assert_eq!(said("email-smtp.ap-northeast-1.amazonaws.com", "    kind: generic"), None);
+}
+
+#[test]
 fn a_relay_for_which_nobody_signs_is_pointed_out_unless_it_is_on_this_machine() {
     let said = |host: &str, more: &str| {
         let text =

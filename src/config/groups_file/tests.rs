@@ -23,7 +23,7 @@ fn the_shipped_files_have_all_groups_and_all_rules() {
     let mut ids: Vec<_> = shipped.rules.all().iter().map(|r| r.id.clone()).collect();
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), 182);
+    assert_eq!(ids.len(), 185);
     assert!(shipped.rules.all().iter().all(|r| r.source.ends_with(')') && !r.meaning.is_empty()));
     let bucket = |group: &str| shipped.groups.get(&GroupName::new(group).unwrap()).unwrap().bucket.to_string();
     assert_eq!(

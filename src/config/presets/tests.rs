@@ -214,7 +214,7 @@ fn reply(stage: Stage, text: &str) -> Delivery {
 }
 
 /// The words that the relays' documents quote, and what they must do.
-const WORDS: [(&str, Stage, &str, Action); 20] = [
+const WORDS: [(&str, Stage, &str, Action); 26] = [
     (
         "exchange-online",
         Stage::Body,
@@ -251,6 +251,17 @@ const WORDS: [(&str, Stage, &str, Action); 20] = [
     ("google-workspace", Stage::Rcpt, "550 5.7.1 Daily SMTP relay limit exceeded for customer. For", Action::Block),
     ("google-workspace", Stage::Rcpt, "450 4.2.1 Peak SMTP relay limit exceeded for this customer.", Action::Throttle),
     ("gmail", Stage::Body, "550 5.4.5 Daily user sending limit exceeded. For more", Action::Block),
+    ("gmail", Stage::Body, "550 5.4.5 Daily user sending quota exceeded.", Action::Block),
+    ("gmail", Stage::Rcpt, "550 5.4.5 Daily sending quota exceeded", Action::Block),
+    ("gmail", Stage::Body, "550 5.4.5 https://support.google.com/mail/?p=DailyLimitExceeded", Action::Block),
+    ("google-workspace", Stage::Body, "550 5.4.5 Daily sending quota exceeded", Action::Block),
+    ("google-workspace", Stage::Mail, "550 5.7.1 Invalid credentials for relay [192.0.2.1]. The IP", Action::Block),
+    (
+        "exchange-online",
+        Stage::Body,
+        "554 5.2.0 STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied; Failed to",
+        Action::Block,
+    ),
     ("oci", Stage::Body, "455 Maximum messages sent per minute reached : limit is 18000", Action::Throttle),
     ("oci", Stage::Body, "455 Maximum messages sent per day reached : limit is 200", Action::Block),
     ("postfix", Stage::Mail, "450 4.7.1 Error: too much mail from 192.0.2.1", Action::Throttle),

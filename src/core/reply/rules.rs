@@ -1,7 +1,7 @@
 //! Owns the reply rules: data with a source each, tried in order, the first that fits is the reading.
 //!
-//! Invariant: `Rules::read` is total. Where no rule fits, the code's first digit and the stage decide and the
-//! signal is `Unclassified`.
+//! Invariants: `Rules::read` is total; where no rule fits, the code's first digit and the stage decide and the signal is
+//! `Unclassified`. Before RCPT no recipient was named: nothing said there suppresses an address.
 
 use std::sync::Arc;
 
@@ -128,6 +128,7 @@ impl TextPattern {
 impl Rule {
     fn fits(&self, stage: Stage, code: u16, enhanced: Option<Enhanced>, text: &str) -> bool {
         self.fault.is_none()
+            && (self.action != Action::Suppress || stage >= Stage::Rcpt)
             && self.stage.is_none_or(|s| s == stage)
             && self.code.is_none_or(|c| c == code)
             && self.enhanced.is_none_or(|(low, high)| {
@@ -136,8 +137,15 @@ impl Rule {
             && self.text.as_ref().is_none_or(|t| t.fits(text))
     }
 
-    /// Where the relay alone speaks (`own`), whatever asks for patience is its own.
-    fn reading(&self, own: bool) -> Reading {
+    /// Where the relay alone speaks (`own`), whatever asks for patience is its own, and what it refuses at MAIL is the account
+    /// or the sender: the next message would fare no better. A rule that knows the message's content, or names MAIL, is
+    /// taken at its word.
+    fn reading(&self, stage: Stage, own: bool) -> Reading {
+        let of_sender = self.action == Action::Fail && self.signal != Signal::Content && self.stage.is_none();
+        if own && stage == Stage::Mail && of_sender {
+            let rule = Some(self.id.clone());
+            return Reading { rule, ..plain(Signal::Relay, Action::Block, true, REFUSED_SENDER) };
+        }
         let slows = matches!(self.action, Action::Throttle | Action::Block);
         Reading {
             rule: Some(self.id.clone()),
@@ -209,7 +217,7 @@ impl Rules {
         let found = passes.iter().find_map(|pass| {
             self.rules.iter().find(|r| pass(r) && r.fits(delivery.stage, reply.code, reply.enhanced, &text))
         });
-        found.map_or_else(|| by_code(delivery.stage, reply.code, own), |rule| rule.reading(own))
+        found.map_or_else(|| by_code(delivery.stage, reply.code, own), |rule| rule.reading(delivery.stage, own))
     }
 
     fn read_fault(&self, stage: Stage, fault: &Fault, group: Option<&GroupName>) -> Reading {
@@ -226,7 +234,7 @@ impl Rules {
                     && matches!(&r.provider, Provider::Group(g) if g == group)
             };
             if let Some(rule) = self.rules.iter().find(known) {
-                return rule.reading(false);
+                return rule.reading(stage, false);
             }
             // Before MAIL no destination was named yet: what failed is the relay.
             if stage >= Stage::Mail {
@@ -258,6 +266,9 @@ fn plain(signal: Signal, action: Action, from_relay: bool, meaning: &str) -> Rea
     Reading { rule: None, signal, action, from_relay, meaning: meaning.into() }
 }
 
+const REFUSED_SENDER: &str =
+    "the relay refused the sender before it knew the recipient: its account or set-up is at fault";
+
 /// The reading of last resort: RFC 5321 4.2.1 by the first digit, and the stage. `own`: only the relay speaks.
 fn by_code(stage: Stage, code: u16, own: bool) -> Reading {
     match (stage, code) {
@@ -268,6 +279,7 @@ fn by_code(stage: Stage, code: u16, own: bool) -> Reading {
         (_, 421) => plain(Signal::Volume, Action::Throttle, own, "the server closes the connection: slow down"),
         // What relays say when their own limit is reached (SES 454, Exchange Online 432, OCI 455).
         (_, 432 | 454 | 455) if own => plain(Signal::Relay, Action::Throttle, true, "the relay asks to slow down"),
+        (Stage::Mail, 500..=599) if own => plain(Signal::Relay, Action::Block, true, REFUSED_SENDER),
         (_, 400..=499) => plain(Signal::Unclassified, Action::Retry, false, "temporary refusal"),
         (_, 500..=599) => plain(Signal::Unclassified, Action::Fail, false, "permanent refusal"),
         _ => plain(Signal::Relay, Action::Retry, true, "an answer out of place"),

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret;
 
+use super::hiding::hidden;
 use super::session::{Session, ended, expect};
 use super::token::{Token, Tokens};
 use crate::config::settings::{Login, Mechanism, Proof, RelaySettings};
@@ -53,7 +54,7 @@ fn no_token(why: String) -> Delivery {
     ended(Stage::Auth, Answer::Fault(Fault::Token(why)))
 }
 
-/// Some servers repeat the line that they refuse; its secrets go no further.
+/// Some servers repeat the line that they refuse, or a part of it; its secrets go no further.
 fn without(mut delivery: Delivery, secrets: &[&str]) -> Delivery {
     let text = match &mut delivery.answer {
         Answer::Reply(reply) => &mut reply.text,
@@ -62,11 +63,6 @@ fn without(mut delivery: Delivery, secrets: &[&str]) -> Delivery {
     };
     *text = hidden(text, secrets);
     delivery
-}
-
-fn hidden(text: &str, secrets: &[&str]) -> String {
-    let told = secrets.iter().filter(|secret| !secret.is_empty());
-    told.fold(text.to_owned(), |text, secret| text.replace(secret, "(hidden)"))
 }
 
 async fn plain(session: &mut Session, token: &str) -> Result<(), Delivery> {

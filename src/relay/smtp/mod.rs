@@ -7,6 +7,7 @@
 mod body;
 mod capabilities;
 mod faults;
+mod hiding;
 mod login;
 mod replies;
 mod session;

@@ -1,7 +1,7 @@
 //! Owns access tokens: where one comes from, how long it is good, and when another is worth trying.
 //!
 //! Invariants: a program that makes tokens is bounded in time and output, and runs once at a time, whatever the number of
-//! connections; a token is in no message, whatever the program or the server says.
+//! connections: who waited for it takes its failure too; a token is in no message, whatever the program or the server says.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,8 +11,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::Mutex;
 
+use super::hiding::without_runs;
 use crate::clock::SharedClock;
 use crate::config::settings::TokenSource;
+use crate::program::Running;
 
 /// Longest token, octets: with a user it still fits in what RFC 4954 4 allows a line of AUTH.
 const LONGEST: usize = 8_192;
@@ -20,12 +22,24 @@ const LONGEST: usize = 8_192;
 const OUTPUT_MOST: u64 = 64 * 1_024;
 /// A token is given up this long before its end, or after nine tenths of its life where that is longer.
 const MARGIN: Duration = Duration::from_secs(60);
+/// A program that failed is not run again this long: shorter than the relay's shortest pause.
+const FAILED: Duration = Duration::from_secs(3);
+/// Fewest characters of what may be a token.
+const TOKEN_LETTERS: usize = 24;
 
 /// A relay's tokens.
 pub(super) struct Tokens {
     source: TokenSource,
     clock: SharedClock,
-    held: Mutex<Option<Held>>,
+    made: Mutex<Made>,
+}
+
+/// What a program made last.
+#[derive(Default)]
+struct Made {
+    held: Option<Held>,
+    /// When it failed, and why.
+    failed: Option<(Duration, String)>,
 }
 
 /// A token that a program made.
@@ -44,7 +58,7 @@ pub(super) struct Token {
 
 impl Tokens {
     pub(super) fn new(source: TokenSource, clock: SharedClock) -> Self {
-        Self { source, clock, held: Mutex::new(None) }
+        Self { source, clock, made: Mutex::default() }
     }
 
     /// The token to begin a login with.
@@ -56,12 +70,12 @@ impl Tokens {
             TokenSource::Kept(secret) => Ok(Token { text: secret.text.clone(), fresh: true }),
             TokenSource::File(path) => Ok(Token { text: in_file(path.clone()).await?, fresh: false }),
             TokenSource::Command { words, timeout } => {
-                let mut held = self.held.lock().await;
+                let mut made = self.made.lock().await;
                 let now = self.clock.elapsed();
-                if let Some(held) = held.as_ref().filter(|held| held.until.is_none_or(|until| now < until)) {
+                if let Some(held) = made.held.as_ref().filter(|held| held.until.is_none_or(|until| now < until)) {
                     return Ok(Token { text: held.text.clone(), fresh: false });
                 }
-                self.make(&mut held, words, *timeout).await
+                self.make(&mut made, words, *timeout).await
             }
         }
     }
@@ -79,27 +93,37 @@ impl Tokens {
                 read => Some(read.map(|text| Token { text, fresh: true })),
             },
             TokenSource::Command { words, timeout } => {
-                let mut held = self.held.lock().await;
-                if let Some(newer) = held.as_ref().filter(|held| !same(&held.text)) {
+                let mut made = self.made.lock().await;
+                if let Some(newer) = made.held.as_ref().filter(|held| !same(&held.text)) {
                     return Some(Ok(Token { text: newer.text.clone(), fresh: true }));
                 }
-                *held = None;
-                Some(self.make(&mut held, words, *timeout).await)
+                made.held = None;
+                Some(self.make(&mut made, words, *timeout).await)
             }
         }
     }
 
-    async fn make(&self, held: &mut Option<Held>, words: &[String], limit: Duration) -> Result<Token, String> {
+    async fn make(&self, made: &mut Made, words: &[String], limit: Duration) -> Result<Token, String> {
         let program = words.first().map_or("", String::as_str);
         let asked = self.clock.elapsed();
+        if let Some((_, why)) = made.failed.as_ref().filter(|(at, _)| asked.saturating_sub(*at) < FAILED) {
+            return Err(why.clone());
+        }
         let printed = match tokio::time::timeout(limit, run(words)).await {
             Ok(printed) => printed,
             Err(_) => Err(format!("killed after {} s", limit.as_secs())),
         };
-        let (text, life) = printed.and_then(|text| granted(&text)).map_err(|why| format!("{program}: {why}"))?;
-        let until = life.map(|life| asked + life.saturating_sub(MARGIN.min(life / 10)));
-        *held = Some(Held { text: text.clone(), until });
-        Ok(Token { text, fresh: true })
+        match printed.and_then(|text| granted(&text)).map_err(|why| format!("{program}: {why}")) {
+            Ok((text, life)) => {
+                let until = life.map(|life| asked.saturating_add(life.saturating_sub(MARGIN.min(life / 10))));
+                *made = Made { held: Some(Held { text: text.clone(), until }), failed: None };
+                Ok(Token { text, fresh: true })
+            }
+            Err(why) => {
+                made.failed = Some((self.clock.elapsed(), why.clone()));
+                Err(why)
+            }
+        }
     }
 }
 
@@ -117,20 +141,15 @@ fn read_short(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Runs the program once; a dropped future kills it.
+/// Runs the program once; a dropped future kills it and all that it started.
 async fn run(words: &[String]) -> Result<String, String> {
     let (program, arguments) = words.split_first().ok_or("no program is named")?;
-    let mut child = tokio::process::Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("cannot be started: {error}"))?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let (out, said, status) = tokio::join!(read_some(out), read_some(err), child.wait());
-    let status = status.map_err(|error| error.to_string())?;
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running::start(&mut command).map_err(|error| format!("cannot be started: {error}"))?;
+    let (out, err) = (running.pipes().stdout.take(), running.pipes().stderr.take());
+    let (out, said) = tokio::join!(read_some(out), read_some(err));
+    let status = running.end().await.map_err(|error| error.to_string())?;
     // A program that is no longer read ends in its own way: what it printed tells more.
     if out.len() as u64 > OUTPUT_MOST {
         return Err(format!("printed more than {OUTPUT_MOST} octets"));
@@ -154,8 +173,9 @@ async fn read_some(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 fn last_words(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let words = line.split_whitespace().map(|word| if word.len() > 40 { "(hidden)" } else { word });
-    words.collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).take(200).collect()
+    let words = line.split_whitespace().map(|word| if word.len() > 80 { "(hidden)" } else { word });
+    let line = without_runs(&words.collect::<Vec<_>>().join(" "), TOKEN_LETTERS, |_| true);
+    line.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 /// The token and its life in what a program printed: the bare token, or the JSON of a token endpoint (RFC 6749 5.1).
@@ -287,10 +307,54 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_failure_is_shared_by_those_who_waited_and_forgotten_soon() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Hand::default());
+        let script = counting(folder.path(), "[ $n -lt 3 ] || { echo t$n; exit 0; }; echo no $n >&2; exit 3");
+        let tokens = Arc::new(shell(&script, SOON, &clock));
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let tokens = tokens.clone();
+                tokio::spawn(async move { tokens.token().await.err() })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap().as_deref(), Some("/bin/sh: exit status: 3 no 1"));
+        }
+        clock.0.store(2, Ordering::Relaxed);
+        assert_eq!(tokens.token().await.err().as_deref(), Some("/bin/sh: exit status: 3 no 1"));
+        clock.0.store(3, Ordering::Relaxed);
+        assert_eq!(tokens.token().await.err().as_deref(), Some("/bin/sh: exit status: 3 no 2"));
+        clock.0.store(6, Ordering::Relaxed);
+        assert_eq!(text(&tokens).await, "t3");
+    }
+
+    #[tokio::test]
+    async fn a_life_without_end_is_no_end_of_the_program() {
+        let clock = Arc::new(Hand::default());
+        clock.0.store(1_000, Ordering::Relaxed);
+        let life = u64::MAX;
+        let tokens = shell(&format!(r#"echo '{{"access_token":"t","expires_in":{life}}}'"#), SOON, &clock);
+        assert_eq!((text(&tokens).await, text(&tokens).await), ("t".to_owned(), "t".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_given_up_ends_with_its_children() {
+        crate::program::tests::ends_with_its_children(|words| async move {
+            let source = TokenSource::Command { words, timeout: SOON };
+            let _ = Tokens::new(source, Arc::new(Hand::default())).token().await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
     async fn a_program_that_fails_hangs_or_floods_is_told_without_its_secrets() {
-        let long = "e".repeat(50);
+        let (long, wide) = ("e".repeat(24), "!e".repeat(41));
         for (script, told) in [
-            (format!("echo 'no {long} today' >&2; exit 3"), "/bin/sh: exit status: 3 no (hidden) today"),
+            (
+                format!("echo 'no {long} today \"{long}.\" {wide}' >&2; exit 3"),
+                "/bin/sh: exit status: 3 no (hidden) today \"(hidden)\" (hidden)",
+            ),
             ("exec sleep 1000".to_owned(), "/bin/sh: killed after 0 s"),
             ("head -c 100000 /dev/zero | tr '\\0' a".to_owned(), "/bin/sh: printed more than 65536 octets"),
             ("true".to_owned(), "/bin/sh: no token"),

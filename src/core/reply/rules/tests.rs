@@ -127,6 +127,49 @@ fn a_cut_connection_slows_the_lane_only_where_the_carrier_can_be_heard() {
     assert_eq!(read(Stage::Auth, Fault::Token("its program failed".to_owned()), Some("au")), (Action::Throttle, true));
 }
 
+#[test]
+fn at_mail_a_relay_that_speaks_alone_is_at_fault_itself_and_nobody_is_suppressed() {
+    let mut content = rule("size", Provider::Generic, Some("too big"), Action::Fail);
+    content.signal = Signal::Content;
+    let mut named = rule("named", Provider::Generic, Some("not this one"), Action::Fail);
+    named.stage = Some(Stage::Mail);
+    let mut setup = rule("setup", Provider::Generic, Some("no spf"), Action::StopCampaign);
+    setup.signal = Signal::SenderSetup;
+    let rules = Rules::new(vec![
+        rule("unknown", Provider::Generic, Some("unknown user"), Action::Suppress),
+        rule("policy", Provider::Generic, Some("policy"), Action::Fail),
+        content,
+        named,
+        setup,
+    ]);
+    let docomo = group("docomo");
+    let read = |stage, text: &str, group: Option<&GroupName>| {
+        let reading = rules.read(&delivery(stage, 550, text), group);
+        (reading.signal, reading.action, reading.from_relay)
+    };
+    let relay = (Signal::Relay, Action::Block, true);
+    for (text, own, carrier) in [
+        ("account disabled", relay, (Signal::Unclassified, Action::Fail, false)),
+        ("unknown user", relay, (Signal::Unclassified, Action::Fail, false)),
+        ("policy", relay, (Signal::Recipient, Action::Fail, false)),
+        ("too big", (Signal::Content, Action::Fail, false), (Signal::Content, Action::Fail, false)),
+        ("not this one", (Signal::Recipient, Action::Fail, false), (Signal::Recipient, Action::Fail, false)),
+        (
+            "no spf",
+            (Signal::SenderSetup, Action::StopCampaign, false),
+            (Signal::SenderSetup, Action::StopCampaign, false),
+        ),
+    ] {
+        assert_eq!(read(Stage::Mail, text, None), own, "{text}");
+        assert_eq!(read(Stage::Mail, text, Some(&docomo)), carrier, "{text}");
+    }
+    for (text, action) in
+        [("account disabled", Action::Fail), ("unknown user", Action::Suppress), ("policy", Action::Fail)]
+    {
+        assert_eq!(read(Stage::Rcpt, text, None).1, action, "{text}");
+    }
+}
+
 fn stages() -> impl Strategy<Value = Stage> {
     use Stage::*;
     prop::sample::select(vec![Connect, Greeting, Hello, Tls, Auth, Mail, Rcpt, Data, Body])
