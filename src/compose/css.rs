@@ -1,10 +1,12 @@
 //! Owns the inlining of CSS into an HTML template: once per campaign, before it is stored.
 //!
-//! Invariants: nothing is fetched; every template marker comes out once, as it was and in its order, or the template is refused
-//! with the line (HTML parsers move text about, out of tables above all, so markers travel as comments and plain words); `<style>`
-//! stays as it is, so media queries keep working.
+//! Invariants: nothing is fetched; every template marker comes out once, as it was, in its order, with the same before and behind
+//! it, or the template is refused with the line (HTML parsers move text about, out of tables above all, so markers travel as
+//! comments and plain words, and what stands between them is compared); `<style>` stays as it is, so media queries keep working.
 
 use css_inline::CSSInliner;
+
+use super::outline::{Piece, Stretch, outline};
 
 /// An HTML template with its CSS inlined.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +23,14 @@ pub type CssProblem = (usize, String);
 /// Puts the rules of `<style>` into the `style` attributes of the elements that they select.
 ///
 /// # Errors
-/// Markers where they cannot be kept, or CSS that cannot be read.
+/// Markers where they, or what they stand around, cannot be kept; CSS that cannot be read.
 pub fn inline_css(html: &str) -> Result<Inlined, CssProblem> {
     let masked = Mask::of(html)?;
     let inliner =
         CSSInliner::options().load_remote_stylesheets(false).keep_style_tags(true).keep_link_tags(true).build();
     let inlined = inliner.inline(&masked.html).map_err(|e| (1, format!("its CSS cannot be inlined: {e}")))?;
     let html = masked.restore(&inlined)?;
+    masked.compare(&inlined)?;
     Ok(Inlined { html, notes: masked.notes })
 }
 
@@ -53,6 +56,8 @@ struct Mask<'a> {
     html: String,
     word: String,
     markers: Vec<Marker<'a>>,
+    /// Blocks that are open.
+    open: usize,
     notes: Vec<(usize, String)>,
 }
 
@@ -66,7 +71,7 @@ impl<'a> Mask<'a> {
             word.push('x');
         }
         let html = String::with_capacity(source.len() + source.len() / 4);
-        let mut mask = Self { html, word, markers: Vec::new(), notes: Vec::new() };
+        let mut mask = Self { html, word, markers: Vec::new(), open: 0, notes: Vec::new() };
         let mut at = 0;
         while let Some(found) = source[at..].find(['<', '{']) {
             mask.html.push_str(&source[at..at + found]);
@@ -158,6 +163,11 @@ impl<'a> Mask<'a> {
             let why = "the stylesheet of <link> is not fetched; put its rules into <style>";
             self.notes.push((line(source, from), why.to_owned()));
         }
+        if name == "style" && self.open > 0 {
+            let why = "a <style> inside a block cannot be kept for that block where inline_css is true: its rules become \
+                       attributes for everybody; put it outside";
+            return Err((line(source, from), why.to_owned()));
+        }
         if PLAIN.contains(&name) { self.plain(source, at, name) } else { Ok(at) }
     }
 
@@ -191,6 +201,9 @@ impl<'a> Mask<'a> {
     fn hide(&mut self, source: &'a str, at: usize, length: usize, place: Place) {
         let token = self.token(self.markers.len(), place);
         self.html.push_str(&token);
+        if place == Place::Text {
+            self.open = self.open.saturating_add_signed(opens(&source[at..at + length]));
+        }
         self.markers.push(Marker { text: &source[at..at + length], line: line(source, at), place });
     }
 
@@ -243,6 +256,45 @@ impl<'a> Mask<'a> {
         html.push_str(rest);
         Ok(html)
     }
+
+    /// Holds what stands between the markers of the inlined template against what was written there.
+    ///
+    /// # Errors
+    /// Something stands on another side of a marker, or is gone.
+    fn compare(&self, inlined: &str) -> Result<(), CssProblem> {
+        let number = |comment: &str| comment.strip_prefix(&self.word)?.strip_suffix('z')?.parse::<usize>().ok();
+        // Without blocks everybody gets the same elements, and any reader of HTML mends them alike.
+        let blocks = self.markers.iter().any(|m| m.place == Place::Text && m.text.starts_with("{%"));
+        let of = |html: &str| -> Vec<Stretch> {
+            let stretches = outline(html, &number).into_iter();
+            stretches.map(|stretch| if blocks { stretch } else { stretch.contents() }).collect()
+        };
+        let (written, read) = (of(&self.html), of(inlined));
+        for (at, (written_here, read_here)) in written.iter().zip(&read).enumerate() {
+            let (mut wanted, mut got) = (written_here.pieces.iter(), read_here.pieces.iter());
+            let (wanted, got) = loop {
+                match (wanted.next(), got.next()) {
+                    (None, None) => break (None, None),
+                    (wanted, got) if wanted == got => {}
+                    differ => break differ,
+                }
+            };
+            let beside = written_here.marker.or_else(|| written.get(at + 1)?.marker).and_then(|n| self.markers.get(n));
+            let (true, Some(marker)) = (wanted != got, beside) else { continue };
+            let side = if written_here.marker.is_some() { "behind" } else { "before" };
+            let show = |piece: Option<&Piece>| piece.map_or_else(|| "nothing more".to_owned(), Piece::to_string);
+            let shown: String = marker.text.chars().take(60).collect();
+            let why = format!(
+                "what stands {side} {shown} cannot be kept there while CSS is inlined: a reader of HTML finds {} where {} is \
+                 written; let each branch open and close its own elements, keep texts in a table inside its cells, or take \
+                 inline_css away",
+                show(got),
+                show(wanted)
+            );
+            return Err((marker.line, why));
+        }
+        Ok(())
+    }
 }
 
 /// Whether `before`, the beginning of a tag up to somewhere in a quoted value, ends in a `style` attribute.
@@ -257,6 +309,18 @@ fn is_value(marker: &str, before: &str, after: &str, quote: char) -> bool {
     let declaration = before.rsplit([quote, ';']).next().unwrap_or_default();
     let whole = declaration.trim().is_empty() && after.trim_start().starts_with([quote, ';']);
     marker.starts_with("{{") && !whole
+}
+
+/// How many blocks a template marker opens, less those that it ends.
+fn opens(marker: &str) -> isize {
+    let Some(tag) = marker.strip_prefix("{%") else { return 0 };
+    let word = tag.trim_start_matches(['-', '+']).split_ascii_whitespace().next().unwrap_or_default();
+    match word {
+        "if" | "for" | "block" | "macro" | "call" | "filter" | "with" | "autoescape" | "raw" => 1,
+        "set" if !tag.contains('=') => 1,
+        _ if word.starts_with("end") => -1,
+        _ => 0,
+    }
 }
 
 /// The length of the template marker that begins here; `None` where none does, or it never ends (which the template's own reader
@@ -340,6 +404,11 @@ mod tests {
             ("<p>\n\n<{{ tag }}>", 3, "name of an element"),
             ("<p>\n<![if !mso]>x<![endif]>", 2, "write <!--[if ...]><!-->"),
             ("<style>\n{% if a %}p{color:red}{% endif %}</style>", 2, "only {{ }} can stand in <style>"),
+            (
+                "{% set a = 1 %}{% if a %}\n<style>p{color:red}</style>{% endif %}<p>x</p>",
+                2,
+                "a <style> inside a block",
+            ),
             ("<p>\n<p style=\"{{ style }}\">x</p>", 2, "can only be a value"),
             ("<p style='a:b;\n {{ style }} ; c:d'>x</p>", 2, "can only be a value"),
             ("<p\nstyle=\"{% if a %}margin:0{% endif %}\">x</p>", 2, "can only be a value"),
@@ -365,6 +434,83 @@ mod tests {
                 && !html.contains("<style")
             {
                 proptest::prop_assert_eq!(markers(&done.html), markers(&html));
+            }
+        }
+    }
+
+    #[test]
+    fn what_would_leave_its_block_or_get_lost_is_refused_with_the_line_of_a_marker_beside_it() {
+        for (html, line, why) in [
+            (
+                "<table>\n{% if vip %}<p>20% off</p>{% endif %}<tr><td>x</td></tr></table>",
+                2,
+                "what stands before {% if vip %} cannot be kept there while CSS is inlined: a reader of HTML finds <p> where \
+                 <table> is written",
+            ),
+            (
+                "<table>{% if vip %}\n20% off\n{% endif %}<tr><td>x</td></tr></table>",
+                1,
+                "finds \"20%off\" where <table>",
+            ),
+            (
+                "<p>a</p>{% if v %}\n<table>{% if vip %}<img src=a>{% endif %}<tr><td>x</table>{% endif %}",
+                1,
+                "{% if v %}",
+            ),
+            (
+                "<table><tr><td>\n{% if a %}A</td></tr></table>\n{% else %}B</td></tr></table>{% endif %}",
+                3,
+                "behind {% else %} cannot be kept there while CSS is inlined: a reader of HTML finds nothing more where \
+                 </table> is written",
+            ),
+            ("<div>{% if a %}</div>{% else %}\n</div>{% endif %}", 1, "behind {% else %}"),
+            ("<a href=x>{% if a %}\n<a href=y>y</a>\n{% endif %}</a>", 1, "finds </a> where <a> is"),
+            ("<p>{% if a %}<div>x</div>\n{% endif %}</p>", 2, "finds <p> where nothing more is"),
+            ("<table>\n{{ a }}<p>x</p>{{ b }}<tr><td>x</td></tr></table>", 2, "finds \"x\" where nothing more is"),
+        ] {
+            let (at, said) = inline_css(html).expect_err(html);
+            assert!(at == line && said.contains(why), "{html}: {at} {said}");
+        }
+    }
+
+    #[test]
+    fn whole_branches_and_html_that_readers_mend_alike_are_let_through() {
+        for html in [
+            "<table>{% if a %}<tr><td>a{% else %}<tr><td>b{% endif %}<tr><td>c</table>",
+            "<table><tr>{% for x in y %}<td>&nbsp;&copy; {{ x }}</td>{% endfor %}</tr></table>",
+            "<!DOCTYPE html><html>{% if a %}<head><title>t</title></head>{% endif %}<body>x</body></html>{# end #}",
+            "{%- set a = 1 %}{%- if a -%}x{%- endif -%}<style>p{color:red}</style><p>x</p>",
+            "{% if a %}<p>a<ul><li>x<li>y</ul>{% endif %}<br/><hr>",
+            "<p>{{ a }}<div>x</div></p><b><i>{{ b }}</b>y</font>z</i>",
+            "{% if a %}<!--[if mso]><table><tr><td><![endif]-->x<!--[if mso]></td></tr></table><![endif]-->{% endif %}",
+        ] {
+            assert!(inline_css(html).is_ok(), "{html}: {:?}", inline_css(html));
+        }
+    }
+
+    /// The letters between the markers of a template whose tags are whole, sorted.
+    fn letters(html: &str) -> Vec<Vec<char>> {
+        let mut tag = false;
+        let mut seen = |c: &char| {
+            tag = *c == '<' || tag && *c != '>';
+            !tag && c.is_ascii_lowercase()
+        };
+        let html = html.replace("{% if b %}", "{").replace("{% endif %}", "{");
+        let stretches = html.split('{').map(|stretch| stretch.chars().filter(&mut seen).collect::<Vec<char>>());
+        let sorted = stretches.map(|mut letters| {
+            letters.sort_unstable();
+            letters
+        });
+        sorted.collect()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_changes_its_side_of_a_marker_or_the_template_is_refused(
+            html in "(<p>|</p>|<table>|</table>|<tr>|</tr>|<td>|</td>|<div>|</div>|<a>|</a>|<b>|</b>|<li>|[a-z]|\\{% if b %\\}|\\{% endif %\\}){0,20}",
+        ) {
+            if let Ok(done) = inline_css(&html) {
+                proptest::prop_assert_eq!(letters(&done.html), letters(&html));
             }
         }
     }

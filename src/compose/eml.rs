@@ -1,8 +1,8 @@
 //! Owns the reading of a mail that was made elsewhere (`.eml`) as the template of a campaign.
 //!
 //! Invariants: its parts stay in their order, with their charsets; text parts that are shown become templates, all else goes out
-//! as it is; headers that Hikagen writes itself or that belong to one journey of one mail are left out, and named; every problem
-//! has the line of the file.
+//! as it is; headers that Hikagen writes itself or that belong to one journey of one mail are left out, and named, and so are all
+//! but the first of one name; every problem has the line of the file.
 
 use base64::Engine as _;
 use encoding_rs::Encoding;
@@ -13,7 +13,6 @@ use mail_parser::{MessagePart, MimeHeaders, PartType};
 
 use super::ComposeError;
 use super::header_names::{LINE_MAX, is_own_header};
-use super::message::canonical;
 use super::part::{Part, Transfer};
 
 /// Largest file, octets: what it holds is kept in memory, and sent to everybody.
@@ -23,7 +22,7 @@ const DEEPEST: usize = 10;
 /// Most parts in all.
 const PARTS_MAX: usize = 200;
 /// Headers of one journey of one mail, beside those that Hikagen writes itself; `-` at the end: all that begin so.
-const JOURNEY: [&str; 18] = [
+const JOURNEY: [&str; 34] = [
     "in-reply-to",
     "references",
     "authentication-results",
@@ -37,11 +36,27 @@ const JOURNEY: [&str; 18] = [
     "x-originating-ip",
     "x-spam-",
     "x-ms-exchange-",
+    "x-forefront-",
+    "x-microsoft-antispam",
+    "x-microsoft-antispam-",
     "domainkey-signature",
     "resent-",
     "thread-index",
     "thread-topic",
-    "content-",
+    "original-recipient",
+    "x-original-to",
+    "x-delivered-to",
+    "envelope-to",
+    "x-envelope-",
+    "apparently-to",
+    "x-apparently-to",
+    "x-rcpt-to",
+    "delivery-date",
+    "status",
+    "x-status",
+    "x-uid",
+    "x-uidl",
+    "content-length",
 ];
 
 /// A mail as a template.
@@ -59,6 +74,8 @@ pub struct Eml {
     pub body: Part,
     /// Names of the headers that were left out.
     pub left_out: Vec<String>,
+    /// Names of the headers that are there several times, of which one goes out.
+    pub repeated: Vec<String>,
 }
 
 /// Reads the mail in `bytes`; `file` is named in every problem.
@@ -88,7 +105,7 @@ pub fn read_eml(bytes: &[u8], file: &str) -> Result<Eml, Vec<ComposeError>> {
     let from = reader.sender(&message, HeaderName::From);
     let reply_to = reader.sender(&message, HeaderName::ReplyTo);
     let subject = message.subject().map(str::to_owned);
-    let (headers, left_out) = reader.headers(&message);
+    let Named { kept: headers, left_out, repeated } = reader.headers(&message);
     let names = headers.iter().map(|(name, text)| (name.as_str(), Some(text)));
     for (name, text) in [("From", from.as_ref()), ("Reply-To", reply_to.as_ref()), ("Subject", subject.as_ref())]
         .into_iter()
@@ -107,7 +124,9 @@ pub fn read_eml(bytes: &[u8], file: &str) -> Result<Eml, Vec<ComposeError>> {
         }
     }
     match body {
-        Some(body) if reader.problems.is_empty() => Ok(Eml { from, reply_to, subject, headers, body, left_out }),
+        Some(body) if reader.problems.is_empty() => {
+            Ok(Eml { from, reply_to, subject, headers, body, left_out, repeated })
+        }
         _ => Err(reader.problems),
     }
 }
@@ -115,6 +134,14 @@ pub fn read_eml(bytes: &[u8], file: &str) -> Result<Eml, Vec<ComposeError>> {
 fn begins_with_header(bytes: &[u8]) -> bool {
     let name = bytes.iter().take_while(|b| b.is_ascii_graphic() && **b != b':').count();
     name > 0 && bytes.get(name) == Some(&b':')
+}
+
+/// The header section, sorted.
+#[derive(Default)]
+struct Named {
+    kept: Vec<(String, String)>,
+    left_out: Vec<String>,
+    repeated: Vec<String>,
 }
 
 struct Reader<'a> {
@@ -159,12 +186,13 @@ impl Reader<'_> {
         if let PartType::Multipart(ids) = &part.body {
             let kind = if kind.starts_with("multipart/") { kind } else { "multipart/mixed".to_owned() };
             let params = self.parameters(part, &["boundary"]);
+            let headers = self.kept(part, &["content-type", "content-transfer-encoding", "content-length"])?;
             let parts: Vec<Option<Part>> = ids.iter().map(|id| self.part(message, *id as usize, depth + 1)).collect();
             if parts.is_empty() {
                 self.problem(at, &format!("{kind} without any part"));
             }
             let parts: Vec<Part> = parts.into_iter().collect::<Option<_>>()?;
-            return Some(Part::Several { kind: format!("{kind}{params}"), parts });
+            return Some(Part::Several { kind: format!("{kind}{params}"), headers, parts });
         }
         let is_file =
             part.content_disposition().is_some_and(ContentType::is_attachment) || part.attachment_name().is_some();
@@ -213,14 +241,14 @@ impl Reader<'_> {
         // RFC 2046 5.2.1: a mail inside a mail is never encoded.
         let (transfer, body) = if kind.starts_with("message/") {
             let short = bytes.split(|b| *b == b'\n').all(|line| line.len() <= LINE_MAX);
-            let Some(text) = std::str::from_utf8(&bytes).ok().filter(|text| text.is_ascii() && short) else {
-                self.problem(
-                    part.offset_body as usize,
-                    &format!("this {kind} part is not in 7bit; attach it as a file"),
-                );
+            let sendable = bytes.is_ascii() && short && !bytes.contains(&0);
+            let Some(text) = std::str::from_utf8(&bytes).ok().filter(|_| sendable) else {
+                let why = format!("this {kind} part is not in 7bit (RFC 2045 2.7); attach it as a file");
+                self.problem(part.offset_body as usize, &why);
                 return None;
             };
-            ("7bit", canonical(text))
+            // All else stays: ISO-2022-JP lives by its control characters.
+            ("7bit", text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n"))
         } else {
             ("base64", lines_of_base64(&bytes))
         };
@@ -297,26 +325,34 @@ impl Reader<'_> {
         }
     }
 
-    /// Headers that stay, and the names of those that do not.
-    fn headers(&mut self, message: &Message<'_>) -> (Vec<(String, String)>, Vec<String>) {
-        let (mut kept, mut left_out) = (Vec::new(), Vec::<String>::new());
-        let taken = ["from", "reply-to", "subject", "mime-version", "content-type", "content-transfer-encoding"];
+    /// Headers that stay, and the names of those that do not. Those of the content go out with the part that they describe.
+    fn headers(&mut self, message: &Message<'_>) -> Named {
+        let mut named = Named::default();
+        let mut seen: Vec<String> = Vec::new();
         for header in message.parts.first().map(|root| root.headers.as_slice()).unwrap_or_default() {
             let name = header.name.as_str();
             let lower = name.to_ascii_lowercase();
-            if taken.contains(&lower.as_str()) || lower.starts_with("content-") {
-                continue;
-            }
             let journey = JOURNEY.iter().any(|j| lower == *j || j.ends_with('-') && lower.starts_with(j));
-            if is_own_header(&lower) || journey {
-                if !left_out.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-                    left_out.push(name.to_owned());
+            let read_elsewhere =
+                ["from", "reply-to", "subject", "mime-version", "content-type", "content-transfer-encoding"];
+            if journey {
+                name_once(&mut named.left_out, name);
+            } else if read_elsewhere.contains(&lower.as_str()) {
+                if seen.contains(&lower) {
+                    name_once(&mut named.repeated, name);
                 }
+            } else if lower.starts_with("content-") {
                 continue;
+            } else if is_own_header(&lower) {
+                name_once(&mut named.left_out, name);
+            } else if seen.contains(&lower) {
+                name_once(&mut named.repeated, name);
+            } else {
+                named.kept.push((name.to_owned(), self.decoded_header(header)));
             }
-            kept.push((name.to_owned(), self.decoded_header(header)));
+            seen.push(lower);
         }
-        (kept, left_out)
+        named
     }
 
     /// A header's value with its encoded words read.
@@ -328,6 +364,12 @@ impl Reader<'_> {
         let value = read.as_ref().map(|m| m.header_as(HeaderName::Other("X".into()), HeaderForm::Text));
         let text = value.as_ref().and_then(|v| v.first()).and_then(|v| v.as_text()).map(str::trim);
         text.unwrap_or_default().to_owned()
+    }
+}
+
+fn name_once(names: &mut Vec<String>, name: &str) {
+    if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        names.push(name.to_owned());
     }
 }
 

@@ -104,6 +104,13 @@ impl Templates {
         self.sheets.used(columns)
     }
 
+    /// Which of `columns`, by their names, an unsubscribe link uses beside the address.
+    #[must_use]
+    pub fn used_by_links(&self, columns: &[String]) -> Vec<String> {
+        let names = self.sheets.used_by_links(columns).into_iter().filter_map(|at| columns.get(at));
+        names.filter(|name| *name != "email").cloned().collect()
+    }
+
     fn row(&self, recipient: Recipient<'_>, identity: &Identity, token: &str) -> Result<(Value, Links), ComposeError> {
         let columns: BTreeMap<String, String> = serde_json::from_str(recipient.columns)
             .map_err(|e| ComposeError(format!("the stored columns of {} cannot be read: {e}", recipient.message)))?;

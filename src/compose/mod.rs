@@ -9,6 +9,7 @@ mod eml;
 mod header_names;
 mod mailbox;
 mod message;
+mod outline;
 mod part;
 mod template;
 mod token;

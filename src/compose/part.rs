@@ -20,6 +20,9 @@ pub enum Part {
     Several {
         /// `multipart/related; type="text/html"`, without boundary.
         kind: String,
+        /// Further headers: name and value, folded lines with CRLF.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        headers: Vec<(String, String)>,
         /// Its parts.
         parts: Vec<Part>,
     },
@@ -119,11 +122,13 @@ impl<'a> Writer<'a> {
     /// Headers of the part, an empty line, its body.
     pub(super) fn write(&mut self, part: &Part) -> Result<(), ComposeError> {
         match part {
-            Part::Several { kind, parts } => {
+            Part::Several { kind, headers, parts } => {
                 self.multiparts += 1;
                 // Of one length, so that none is the beginning of another.
                 let boundary = format!("=_{}{:04}", self.secret, self.multiparts);
-                self.line(&format!("Content-Type: {kind};\r\n boundary=\"{boundary}\"\r\n"));
+                self.line(&format!("Content-Type: {kind};\r\n boundary=\"{boundary}\""));
+                self.headers(headers);
+                self.line("");
                 for part in parts {
                     self.line(&format!("--{boundary}"));
                     self.write(part)?;

@@ -247,8 +247,17 @@ impl Sheets {
 
     /// Which of `columns` a template uses.
     pub(super) fn used(&self, columns: &[String]) -> Vec<usize> {
+        self.used_by(|_| true, columns)
+    }
+
+    /// Which of `columns` an unsubscribe link uses.
+    pub(super) fn used_by_links(&self, columns: &[String]) -> Vec<usize> {
+        self.used_by(|name| matches!(name, "url" | "mailto"), columns)
+    }
+
+    fn used_by(&self, among: impl Fn(&str) -> bool, columns: &[String]) -> Vec<usize> {
         let mut paths: Vec<String> = Vec::new();
-        for name in &self.names {
+        for name in self.names.iter().filter(|name| among(name)) {
             let template = self.env.get_template(name);
             paths.extend(template.map(|t| t.undeclared_variables(true)).unwrap_or_default());
         }

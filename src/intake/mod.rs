@@ -318,6 +318,7 @@ impl Intake<'_> {
         let seeds = Planted::of(&submission.seeds, &list.header, groups).map_err(Refused::Problems)?;
         let rejects = Rejects::new(&submission.list, list.encoding, !options.dry_run);
         let mut survey = survey(&list, groups, rejects, seeds, progress)?;
+        survey.seeds.check_links(&templates.used_by_links(&list.header.names)).map_err(Refused::Problems)?;
         // Whether a message can be made does not hang on its signature, which costs more than all the rest.
         let unsigned = |relay: &RelaySettings| Identity { dkim: None, ..relay.identity() };
         let identities: Vec<Identity> = relays.into_iter().map(unsigned).collect();

@@ -1,7 +1,8 @@
 //! Owns the seeds of a submission: addresses of the operator's own, in front of the list.
 //!
 //! Invariants: a seed is a message like any other (plan, limits, suppression, resubmission), only first in its line; an address
-//! that is a seed and in the list gets one mail; its columns are its own, then those of its row in the list, then the first row's.
+//! that is a seed and in the list gets one mail; its columns are its own, then those of its row in the list, then the first row's;
+//! but what its unsubscribe link is made of is never the first row's, whom a click on it would take off the list.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -133,6 +134,27 @@ impl Planted {
         {
             sown.row = Some(columns());
         }
+    }
+
+    /// Holds what they have of their own against the columns of which an unsubscribe link is made; after the whole list was met.
+    ///
+    /// # Errors
+    /// Every seed whose link would be that of a recipient, with its place.
+    pub(super) fn check_links(&self, columns: &[String]) -> Result<(), Vec<String>> {
+        let lacks = |sown: &Sown, column: &str| !sown.own.iter().any(|(name, _)| name == column);
+        let mut problems = Vec::new();
+        for sown in self.seeds.iter().filter(|sown| sown.row.is_none()) {
+            let lacking: Vec<&str> = columns.iter().filter(|c| lacks(sown, c)).map(String::as_str).collect();
+            if !lacking.is_empty() {
+                let names = lacking.join("`, `");
+                problems.push(format!(
+                    "{}: seed {}: its unsubscribe link would be that of the list's first recipient; give the seed its own \
+                     `{names}`, or use {{token}} in the link",
+                    sown.place, sown.address
+                ));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     /// Whether the list has any of them.

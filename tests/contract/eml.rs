@@ -163,6 +163,72 @@ fn headers_of_one_journey_are_left_out_and_named() {
     assert_eq!(read["headers"]["x-campaign"], "春 山田 花子");
 }
 
+#[test]
+fn the_headers_that_a_mailbox_writes_into_a_mail_stay_behind() {
+    let rest = "From: a@m.example.jp\nTo: saved@example.jp\nSubject: s\nX-Campaign: kept\n\nhello\n";
+    let postfix = "Return-Path: <a@m.example.jp>\nX-Original-To: saved@example.jp\nDelivered-To: saved@mail.example.jp\n\
+                   Received: from localhost (localhost [127.0.0.1])\n\tby mail.example.jp (Postfix) with ESMTP id 4X1\n\
+                   \tfor <saved@example.jp>; Thu,  1 Oct 2026 09:00:00 +0900 (JST)\nX-UID: 4\nStatus: RO\nContent-Length: 6\n";
+    let exim = "Return-path: <a@m.example.jp>\nEnvelope-to: saved@example.jp\nDelivery-date: Thu, 01 Oct 2026 09:00:00 +0900\n\
+                Received: from [127.0.0.1] by mail.example.jp with esmtp (Exim 4.98)\n\t(envelope-from <a@m.example.jp>)\n";
+    let others = "X-Envelope-From: saved@example.jp\nX-Delivered-To: saved@example.jp\nApparently-To: saved@example.jp\n\
+                  X-Apparently-To: saved@example.jp\nOriginal-Recipient: rfc822;saved@example.jp\n\
+                  X-Forefront-Antispam-Report: CIP:192.0.2.1\nX-Microsoft-Antispam: BCL:0;\n\
+                  X-Microsoft-Antispam-Mailbox-Delivery: dest:I\n";
+    for (mailbox, named) in [
+        (postfix, "Return-Path X-Original-To Delivered-To Received X-UID Status Content-Length To"),
+        (exim, "Return-path Envelope-to Delivery-date Received To"),
+        (
+            others,
+            "X-Envelope-From X-Delivered-To Apparently-To X-Apparently-To Original-Recipient X-Forefront-Antispam-Report \
+             X-Microsoft-Antispam X-Microsoft-Antispam-Mailbox-Delivery To",
+        ),
+    ] {
+        let eml = read(format!("{mailbox}{rest}").as_bytes());
+        assert_eq!(eml.left_out.join(" ").to_lowercase(), named.to_lowercase());
+        assert_eq!(eml.headers, [("X-Campaign".to_owned(), "kept".to_owned())]);
+        let mail = String::from_utf8(composed(eml, &row())).unwrap();
+        assert!(!mail.contains("saved") && !mail.contains("192.0.2.1") && !mail.contains("dest:I"), "{mail}");
+    }
+}
+
+#[test]
+fn a_header_that_is_there_twice_goes_out_once_and_is_named() {
+    let eml = read(
+        b"From: a@m.example.jp\nSubject: s\nX-Tag: one\nX-Pool: p\nx-tag: two\nSubject: t\nX-TAG: three\n\nhello\n",
+    );
+    assert_eq!(eml.repeated, ["x-tag", "Subject"]);
+    let wanted = [("X-Tag", "one"), ("X-Pool", "p")].map(|(name, text)| (name.to_owned(), text.to_owned()));
+    assert_eq!(eml.headers, wanted);
+    assert_eq!(python(&composed(eml, &row()))["headers"]["x-tag"], "one");
+}
+
+#[test]
+fn what_a_mail_says_of_its_content_is_kept_with_parts_in_it_or_without() {
+    let head = "From: a@m.example.jp\nSubject: s\nContent-Language: ja\nContent-Location: http://example.jp/a\n\
+                Content-Length: 9\n";
+    let several = "Content-Type: multipart/related; boundary=b; type=\"text/html\"\nContent-Description: all\n of it\n\n--b\n\
+                   Content-Type: multipart/alternative; boundary=c\nContent-ID: <inner@example.jp>\n\n--c\n\n{{ name }}\n--c--\n--b--\n";
+    for body in ["\n{{ name }}\n", several] {
+        let eml = read(format!("{head}{body}").as_bytes());
+        assert_eq!(eml.left_out, ["Content-Length"]);
+        let mail = composed(eml, &row());
+        assert_fit_for_the_wire(&mail);
+        let read = python(&mail);
+        assert_eq!(read["defects"], json!([]));
+        assert_eq!(
+            (&read["headers"]["content-language"], &read["headers"]["content-location"]),
+            (&json!("ja"), &json!("http://example.jp/a"))
+        );
+        let text = String::from_utf8(mail).unwrap();
+        let count = |words: &str| text.matches(words).count();
+        assert_eq!(
+            (count("Content-ID: <inner@example.jp>"), count("Content-Description: all\r\n of it")),
+            if body == several { (1, 1) } else { (0, 0) }
+        );
+    }
+}
+
 /// A mail of one text part.
 fn one_part(charset: &str, transfer: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
@@ -282,6 +348,24 @@ fn a_mail_inside_and_a_text_as_a_file_stay_what_they_are() {
     assert_eq!((&parts[2]["name"], &parts[2]["charset"]), (&json!("note.txt"), &json!("shift_jis")));
     let body = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, parts[2]["base64"].as_str().unwrap());
     assert_eq!(String::from_utf8(body.unwrap()).unwrap().trim_end(), "{{ not a template }}");
+}
+
+#[test]
+fn a_mail_inside_keeps_its_iso_2022_jp_and_gets_the_line_ends_of_mail() {
+    let (inner, _, _) = encoding_rs::ISO_2022_JP.encode("春の お知らせ\n二行目\r\n三行目\n");
+    let around = |inner: &[u8]| {
+        let head =
+            b"From: a@m.example.jp\nSubject: s\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nhello\n--b\n\
+            Content-Type: message/rfc822\n\nFrom: x@y.jp\nSubject: inner\nMIME-Version: 1.0\n\
+            Content-Type: text/plain; charset=ISO-2022-JP\nContent-Transfer-Encoding: 7bit\n\n";
+        [&head[..], inner, b"--b--\n"].concat()
+    };
+    let mail = composed(read(&around(&inner)), &row());
+    assert_fit_for_the_wire(&mail);
+    let (wanted, _, _) = encoding_rs::ISO_2022_JP.encode("春の お知らせ\r\n二行目\r\n三行目\r\n");
+    assert!(mail.windows(wanted.len()).any(|window| window == &*wanted), "{}", String::from_utf8_lossy(&mail));
+    let said = problems(&around(b"a\0b\n"));
+    assert!(said.contains("a.eml:11: this message/rfc822 part is not in 7bit"), "{said}");
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! Owns the promises about lists that are not plain CSV: UTF-16, JSONL, and seeds in front of any list.
 
-use hikagen::compose::{Part, Transfer};
+use hikagen::compose::{Part, Transfer, Unsubscribe};
 use hikagen::config::campaign_file::{ListEncoding, ListFormat, ListReading, Seed, Seeds};
 use hikagen::core::campaign::MessageState;
 use hikagen::intake::{Done, Options, Rule, Submission};
@@ -276,6 +276,45 @@ async fn a_seed_that_cannot_be_sent_stops_the_submission_before_anything_is_stor
     let refused = desk.submit_as(&submission, Options::default()).await.unwrap_err();
     assert!(refused.contains("campaign.yaml:7: a seed: to b@ezweb.ne.jp"), "{refused}");
     assert!(desk.store.campaigns().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn no_seed_has_the_unsubscribe_link_of_a_recipient() {
+    let desk = Desk::new("email,name,id\na@docomo.ne.jp,a,1001\nboss@docomo.ne.jp,b,7\n");
+    let mut submission = desk.submission();
+    submission.content.text = Some("{{ name }} {{ unsubscribe_url }}\n".to_owned());
+    let link = |url: &str, mailto: Option<&str>| {
+        Some(Unsubscribe { url: Some(url.to_owned()), mailto: mailto.map(str::to_owned), one_click: true })
+    };
+    let path = desk.folder.path().join("seeds.csv");
+    std::fs::write(&path, "email,id\nx@gmail.com,\ny@gmail.com,9\n").unwrap();
+    let from_file = Seeds { listed: Vec::new(), file: Some(path) };
+    let listed =
+        seeds(&[("qa@gmail.com", &[("name", "q")]), ("boss@docomo.ne.jp", &[]), ("own@gmail.com", &[("id", "8")])]);
+    let by_id = link("https://x.example.jp/u?id={{ id }}", None);
+    for (unsubscribe, seeds, told) in [
+        (by_id.clone(), listed.clone(), "campaign.yaml:7: seed qa@gmail.com: its unsubscribe link would be that of"),
+        (
+            link("https://x.example.jp/{token}", Some("leave+{{ id }}@m.example.jp?subject={{ name }}")),
+            listed.clone(),
+            "give the seed its own `id`, or use {token}",
+        ),
+        (by_id, from_file, "seeds.csv:2: seed x@gmail.com: its unsubscribe link"),
+    ] {
+        submission.content.unsubscribe = unsubscribe;
+        let refused =
+            desk.submit_as(&Submission { seeds, ..submission.clone() }, Options::default()).await.unwrap_err();
+        assert!(refused.contains(told), "{told} is missing in {refused}");
+        assert_eq!(
+            refused.matches("unsubscribe link would be").count(),
+            1 + refused.matches("`name`").count(),
+            "{refused}"
+        );
+    }
+    assert!(desk.store.campaigns().await.unwrap().is_empty());
+    submission.content.unsubscribe =
+        link("https://x.example.jp/{token}?e={{ email }}", Some("leave+{token}@m.example.jp"));
+    desk.submit_as(&Submission { seeds: listed, ..submission }, Options::default()).await.unwrap();
 }
 
 #[tokio::test]

@@ -98,6 +98,9 @@ fn take(content: &mut Content, campaign: &CampaignFile, eml: Eml, file: &str, no
     if !eml.left_out.is_empty() {
         notes.push(format!("{file}: Hikagen writes its own, or none, of these headers: {}", eml.left_out.join(", ")));
     }
+    if !eml.repeated.is_empty() {
+        notes.push(format!("{file}: of several headers of one name, one goes out: {}", eml.repeated.join(", ")));
+    }
     missing
 }
 
