@@ -81,6 +81,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
     let config = match &args.order {
         Order::Preview { .. } | Order::Test(_) => context.load_config()?,
+        Order::Pause { .. } | Order::Resume { .. } | Order::Cancel { .. } => context.config_to_stop()?.config,
         _ => context.config_to_look()?,
     };
     match args.order {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::bare::{Remembered, bare_config, store_named};
 use crate::config::problem::{Severity, SourceFile, render};
 use crate::config::{Config, LogFormat, config_file};
-use crate::core::names::RelayName;
+use crate::core::names::{BucketName, RelayName};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
@@ -90,6 +90,27 @@ impl From<StoreError> for Failure {
     }
 }
 
+/// What an order to stop or to let go may name. Where the configuration cannot be read these are more than `config` has: a
+/// relay is stopped however little is left of its plan, and a lane of the operator's own groups, too.
+#[derive(Debug)]
+pub(crate) struct Stoppable {
+    /// The configuration, or what the store remembers of it.
+    pub(crate) config: Config,
+    /// Every relay that is known.
+    pub(crate) relays: BTreeSet<RelayName>,
+    /// Every bucket that is known.
+    pub(crate) buckets: BTreeSet<BucketName>,
+}
+
+impl Stoppable {
+    fn of(config: Config, remembered: &Remembered) -> Self {
+        let relays = config.relays.keys().chain(remembered.relays.iter().map(|(name, _)| name)).cloned().collect();
+        let mut buckets: BTreeSet<BucketName> = config.groups.buckets().into_keys().collect();
+        buckets.extend(remembered.buckets.iter().cloned());
+        Self { config, relays, buckets }
+    }
+}
+
 /// What every command gets.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
@@ -145,7 +166,11 @@ impl Context {
     /// The configuration, for a command that looks; with `--store` what the store itself remembers of it.
     pub(crate) fn config_to_look(&self) -> Result<Config, Failure> {
         if let Some(store) = &self.store {
-            return self.config_of_store(store);
+            let (config, remembered) = self.config_of_store(store)?;
+            for (relay, _) in remembered.relays.iter().filter(|(relay, _)| !config.relays.contains_key(relay)) {
+                self.remark(&format!("relay {relay} is left out: the store has no plan of it that can be read"));
+            }
+            return Ok(config);
         }
         self.load_config().map_err(|failure| Failure {
             text: format!("{}\n\nwithout it: `--store FILE` answers from the store alone", failure.text),
@@ -155,12 +180,12 @@ impl Context {
 
     /// The configuration, for an order that stops or lets go. Where it cannot be read, the store that it names will do: who
     /// wants to stop has no time to mend files.
-    pub(crate) fn config_to_stop(&self) -> Result<Config, Failure> {
+    pub(crate) fn config_to_stop(&self) -> Result<Stoppable, Failure> {
         if let Some(store) = &self.store {
-            return self.config_of_store(store);
+            return self.stoppable_in(store);
         }
         let failure = match self.load_config() {
-            Ok(config) => return Ok(config),
+            Ok(config) => return Ok(Stoppable::of(config, &Remembered::default())),
             Err(failure) => failure,
         };
         let named =
@@ -171,11 +196,16 @@ impl Context {
             self.config_path.display(),
             store.display()
         ));
-        self.config_of_store(&store)
+        self.stoppable_in(&store)
     }
 
-    /// What a store remembers of its configuration.
-    fn config_of_store(&self, path: &Path) -> Result<Config, Failure> {
+    fn stoppable_in(&self, path: &Path) -> Result<Stoppable, Failure> {
+        let (config, remembered) = self.config_of_store(path)?;
+        Ok(Stoppable::of(config, &remembered))
+    }
+
+    /// What a store remembers of its configuration, and all that it remembers.
+    fn config_of_store(&self, path: &Path) -> Result<(Config, Remembered), Failure> {
         let store = open_existing(path)?;
         let remembered = self.block_on(remembered(&*store, self.clock.now()))?;
         let config = bare_config(path, &remembered);
@@ -183,10 +213,7 @@ impl Context {
         self.remark(&format!(
             "no configuration was read: hosts and limits are unknown, any relay may be in a pool, times are in {zone}"
         ));
-        for (relay, _) in remembered.relays.iter().filter(|(relay, _)| !config.relays.contains_key(relay)) {
-            self.remark(&format!("relay {relay} is left out: the store has no plan of it that can be read"));
-        }
-        Ok(config)
+        Ok((config, remembered))
     }
 
     /// Opens the store of `config`; makes it where there is none yet, unless it was named by `--store`.
@@ -259,18 +286,37 @@ fn open_existing(path: &Path) -> Result<Arc<dyn Store>, Failure> {
 /// How far back ledgers tell of relays.
 const LEDGERS: SignedDuration = SignedDuration::from_hours(24 * 400);
 
-/// Relays with a ledger of the last 400 days or an owner, and the pools of open campaigns.
+/// Relays with a ledger of the last 400 days or an owner, the buckets of these ledgers, and the pools of open campaigns.
 async fn remembered(store: &dyn Store, now: Timestamp) -> Result<Remembered, Failure> {
     let since = now.checked_sub(LEDGERS).unwrap_or(Timestamp::MIN).to_zoned(TimeZone::UTC).date();
-    let mut names: BTreeSet<RelayName> =
-        store.ledgers(None, since).await?.into_iter().map(|(relay, _)| relay).collect();
+    let (mut names, mut buckets) = (BTreeSet::new(), BTreeSet::new());
+    for (relay, ledger) in store.ledgers(None, since).await? {
+        names.insert(relay);
+        buckets.insert(ledger.bucket);
+    }
     names.extend(store.owners().await?.into_iter().map(|owner| owner.relay));
-    let mut remembered = Remembered { relays: Vec::new(), pools: store.pools_in_use().await? };
+    let mut remembered = Remembered { relays: Vec::new(), buckets, pools: store.pools_in_use().await? };
     for relay in names {
         let plan = store.plan_history(&relay, 1).await?.into_iter().next();
         remembered.relays.push((relay, plan.map(|(_, plan)| (plan.name.to_string(), plan.text))));
     }
     Ok(remembered)
+}
+
+/// Asks on the terminal; without one nobody can answer.
+pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("{question} There is no terminal to answer at: --yes answers yes")));
+    }
+    let mut out = std::io::stderr().lock();
+    // Without a terminal to ask at, the answer below is no.
+    let _ = write!(out, "{question} [y/N] ").and_then(|()| out.flush());
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    match (read, answer.trim().to_ascii_lowercase().as_str()) {
+        (Ok(_), "y" | "yes") => Ok(()),
+        _ => Err(Failure::refused("nothing was changed")),
+    }
 }
 
 /// A reader that went away (`hikagen status | head`) has all it wanted.

@@ -1,5 +1,6 @@
 //! Owns `lane list|pause|resume`.
 
+use super::context::Stoppable;
 use super::pause::{Terms, pause_scope, resume_scope};
 use super::{Context, Exit, Failure, Outcome};
 use crate::config::Config;
@@ -39,14 +40,16 @@ enum Order {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     context.start_log();
-    let config = match &args.order {
-        Order::List { .. } => context.config_to_look()?,
-        Order::Pause { .. } | Order::Resume { .. } => context.config_to_stop()?,
-    };
     match args.order {
-        Order::List { all } => list(all, context, &config),
-        Order::Pause { lane, terms } => pause_scope(Scope::Lane(known(&lane, &config)?), terms, context, &config),
-        Order::Resume { lane } => resume_scope(&Scope::Lane(known(&lane, &config)?), context, &config),
+        Order::List { all } => list(all, context, &context.config_to_look()?),
+        Order::Pause { lane, terms } => {
+            let stoppable = context.config_to_stop()?;
+            pause_scope(Scope::Lane(known(&lane, &stoppable)?), terms, context, &stoppable.config)
+        }
+        Order::Resume { lane } => {
+            let stoppable = context.config_to_stop()?;
+            resume_scope(&Scope::Lane(known(&lane, &stoppable)?), context, &stoppable.config)
+        }
     }
 }
 
@@ -63,17 +66,16 @@ fn list(all: bool, context: &Context, config: &Config) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// A lane that the configuration has, or what is near.
-fn known(text: &str, config: &Config) -> Result<LaneKey, Failure> {
-    let buckets: Vec<_> = config.groups.buckets().into_keys().collect();
+/// A lane that there is, or what is near.
+fn known(text: &str, Stoppable { relays, buckets, .. }: &Stoppable) -> Result<LaneKey, Failure> {
     if let Ok(key) = text.parse::<LaneKey>()
-        && config.relays.contains_key(&key.relay)
+        && relays.contains(&key.relay)
         && buckets.contains(&key.bucket)
     {
         return Ok(key);
     }
     let names: Vec<String> =
-        config.relays.keys().flat_map(|relay| buckets.iter().map(move |bucket| format!("{relay}/{bucket}"))).collect();
+        relays.iter().flat_map(|relay| buckets.iter().map(move |bucket| format!("{relay}/{bucket}"))).collect();
     let near = did_you_mean(text, names.iter().map(String::as_str));
     let near = near.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default();
     Err(Failure::refused(format!("there is no lane \"{text}\": a lane is relay/bucket{near}")))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::context::Stoppable;
 use super::{Context, Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::config::problem::did_you_mean;
@@ -53,24 +54,24 @@ pub(crate) struct Terms {
 
 pub(crate) fn pause(args: PauseArgs, context: &Context) -> Outcome {
     context.start_log();
-    let config = context.config_to_stop()?;
-    let scope = scope(&args.target, &config)?;
-    pause_scope(scope, args.terms, context, &config)
+    let stoppable = context.config_to_stop()?;
+    let scope = scope(&args.target, &stoppable)?;
+    pause_scope(scope, args.terms, context, &stoppable.config)
 }
 
 pub(crate) fn resume(args: ResumeArgs, context: &Context) -> Outcome {
     context.start_log();
-    let config = context.config_to_stop()?;
-    let scope = scope(&args.target, &config)?;
-    resume_scope(&scope, context, &config)
+    let stoppable = context.config_to_stop()?;
+    let scope = scope(&args.target, &stoppable)?;
+    resume_scope(&scope, context, &stoppable.config)
 }
 
-fn scope(target: &Target, config: &Config) -> Result<Scope, Failure> {
+fn scope(target: &Target, stoppable: &Stoppable) -> Result<Scope, Failure> {
     let Some(name) = &target.relay else { return Ok(Scope::All) };
     match RelayName::new(name) {
-        Ok(relay) if config.relays.contains_key(&relay) => Ok(Scope::Relay(relay)),
+        Ok(relay) if stoppable.relays.contains(&relay) => Ok(Scope::Relay(relay)),
         _ => {
-            let known: Vec<&str> = config.relays.keys().map(RelayName::as_str).collect();
+            let known: Vec<&str> = stoppable.relays.iter().map(RelayName::as_str).collect();
             let near = did_you_mean(name, known.iter().copied());
             let near = near.map(|n| format!("; did you mean \"{n}\"?")).unwrap_or_default();
             Err(Failure::refused(format!("there is no relay \"{name}\" (there is {}){near}", known.join(", "))))

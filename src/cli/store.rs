@@ -3,10 +3,12 @@
 mod prune;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::{Context, Exit, Failure, Outcome};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::report::words::count;
 use crate::store::{Store, StoreError};
@@ -33,7 +35,8 @@ enum Order {
     },
     /// Fold the details of messages and attempts of campaigns that are over into counts, now
     Prune(prune::Args),
-    /// Write the store's file anew without its free room, while no worker runs
+    /// Write the store's file anew without its free room, while no worker runs. Needs the store's size once more beside it,
+    /// and once more for a temporary copy in the folder that TMPDIR names (without it: /var/tmp)
     Compact,
 }
 
@@ -88,6 +91,21 @@ async fn worker_lives(store: &dyn Store) -> Result<bool, StoreError> {
     Ok(store.owners().await?.iter().any(|owner| owner.alive))
 }
 
+/// Does one step of long work, and says how long it took; a worker that lives gets as much time afterwards.
+pub(super) async fn giving_way<T>(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    step: impl Future<Output = Result<T, StoreError>>,
+) -> Result<(T, Duration), Failure> {
+    let began = clock.elapsed();
+    let done = step.await?;
+    let took = clock.elapsed().saturating_sub(began);
+    if worker_lives(store).await? {
+        clock.sleep(took).await;
+    }
+    Ok((done, took))
+}
+
 fn compact(context: &Context, config: &Config) -> Outcome {
     let store = context.open_existing_store(config)?;
     let (before, after) = context.block_on(async {
@@ -106,4 +124,67 @@ fn compact(context: &Context, config: &Config) -> Outcome {
 fn size(bytes: u64) -> String {
     let tenths = (bytes + 50_000) / 100_000;
     format!("{}.{} MB", crate::report::words::number(tenths / 10), tenths % 10)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Mutex;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::clock::PacedClock;
+    use crate::store::sqlite::SqliteStore;
+
+    /// A clock each look at which takes a while, so that every step seems to.
+    #[derive(Debug)]
+    pub(in crate::cli) struct Slow {
+        clock: PacedClock,
+        late: Mutex<Duration>,
+        rests: Mutex<Vec<Duration>>,
+    }
+
+    impl Slow {
+        /// How long a look takes, and with it a step.
+        pub(in crate::cli) const LOOK: Duration = Duration::from_millis(30);
+
+        pub(in crate::cli) fn new() -> Self {
+            let clock = PacedClock::new("2026-11-24T00:00:00Z".parse().unwrap(), 1.0);
+            Self { clock, late: Mutex::default(), rests: Mutex::default() }
+        }
+
+        /// What was waited for, in order.
+        pub(in crate::cli) fn rests(&self) -> Vec<Duration> {
+            self.rests.lock().unwrap().clone()
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Clock for Slow {
+        fn now(&self) -> Timestamp {
+            self.clock.now()
+        }
+
+        fn elapsed(&self) -> Duration {
+            let mut late = self.late.lock().unwrap();
+            *late += Self::LOOK;
+            self.clock.elapsed() + *late
+        }
+
+        async fn sleep(&self, span: Duration) {
+            self.rests.lock().unwrap().push(span);
+            self.clock.sleep(span).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_living_worker_gets_as_much_time_as_a_step_took() {
+        let (store, clock) = (SqliteStore::in_memory(), Slow::new());
+        let step = async || giving_way(&store, &clock, async { Ok(7) }).await.unwrap();
+        assert_eq!((step().await, clock.rests().len()), ((7, Slow::LOOK), 0));
+        let relay = "tokyo".parse().unwrap();
+        store.acquire(&relay, "somebody", clock.now(), false, clock.now()).await.unwrap();
+        assert_eq!((step().await, clock.rests()), ((7, Slow::LOOK), vec![Slow::LOOK]));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing can be sent with it: its relays have no host. It is for looking and for stopping.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::plan_file::read_plan;
 use super::settings::{
     Answers, Config, RelayLimits, RelaySettings, RetrySettings, Timeouts, TlsMode, Uncertain, Warmup, WorkerSettings,
 };
-use crate::core::names::{PoolName, RelayName};
+use crate::core::names::{BucketName, PoolName, RelayName};
 use crate::core::plan::Plan;
 
 /// What a store remembers of the configurations that it was used with.
@@ -22,6 +22,8 @@ use crate::core::plan::Plan;
 pub struct Remembered {
     /// Relays, each with the name and the text of the plan last in force.
     pub relays: Vec<(RelayName, Option<(String, String)>)>,
+    /// Buckets that anything was handed over to.
+    pub buckets: BTreeSet<BucketName>,
     /// Pools of campaigns that are open.
     pub pools: Vec<PoolName>,
 }
@@ -120,6 +122,7 @@ mod tests {
                 ("osaka".parse().unwrap(), with("nonsense")),
                 ("kobe".parse().unwrap(), None),
             ],
+            buckets: BTreeSet::new(),
             pools: vec!["news".parse().unwrap()],
         };
         let config = bare_config(Path::new("mail.db"), &remembered);

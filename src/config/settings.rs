@@ -379,6 +379,9 @@ pub struct WorkerSettings {
 /// acted on.
 pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 86_400);
 
+/// Shortest time that details are kept: limits look back a day, and an operator a little further.
+pub const RETENTION_LEAST: Duration = Duration::from_secs(86_400);
+
 impl Default for WorkerSettings {
     fn default() -> Self {
         Self {

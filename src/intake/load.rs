@@ -5,6 +5,7 @@
 //! takes this one.
 
 use std::future::poll_fn;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -16,16 +17,14 @@ use super::{Progress, Refused};
 use crate::clock::Clock;
 use crate::core::campaign::CampaignId;
 use crate::core::plan::Groups;
+use crate::store::step::Step;
 use crate::store::{Enqueued, NewMessage, Store, StoreError};
 
-/// How long one transaction may take.
-const BATCH_TIME: Duration = Duration::from_millis(20);
 /// So many times as long as a batch took, the store is left to a living worker.
 const YIELD: u32 = 2;
-/// Rows of the first batch.
-const BATCH_FIRST: usize = 2_000;
-const BATCH_LEAST: usize = 100;
-const BATCH_MOST: usize = 20_000;
+/// Rows of the first batch, and of any.
+const BATCH_FIRST: u32 = 2_000;
+const BATCH: RangeInclusive<u32> = 100..=20_000;
 /// Batches between two looks for a living worker.
 const LOOK: u64 = 25;
 
@@ -58,7 +57,7 @@ pub(super) async fn load(
         target,
         store,
         clock,
-        size: BATCH_FIRST,
+        step: Step::new(BATCH_FIRST, BATCH),
         batches: 0,
         worker_lives: false,
         flight: None,
@@ -83,7 +82,7 @@ pub(super) async fn load(
             columns: columns_json(record, &list.header, &row.address),
             refused: row.dead,
         });
-        if batch.len() >= loader.size {
+        if batch.len() >= loader.step.size() as usize {
             loader.enqueue(std::mem::take(&mut batch)).await?;
             progress(Progress::Loading { rows: taken, of: survey.recipients });
         }
@@ -104,7 +103,7 @@ struct Loader<'a> {
     target: &'a Target,
     store: &'a dyn Store,
     clock: &'a dyn Clock,
-    size: usize,
+    step: Step,
     batches: u64,
     worker_lives: bool,
     /// The batch that the store is taking.
@@ -154,31 +153,10 @@ impl Loader<'_> {
         self.done.updated += done.updated;
         self.done.known += done.known;
         self.done.suppressed += done.suppressed;
-        self.size = next_size(flight.rows, took);
+        self.step.took(flight.rows as u64, took);
         if self.worker_lives {
             self.clock.sleep(took * YIELD).await;
         }
         Ok(())
-    }
-}
-
-/// As many rows as would have taken [`BATCH_TIME`], at most twice as many as before.
-fn next_size(rows: usize, took: Duration) -> usize {
-    let fits = (rows as u128 * BATCH_TIME.as_nanos() / took.as_nanos().max(1)).min(2 * rows as u128);
-    usize::try_from(fits).unwrap_or(BATCH_MOST).clamp(BATCH_LEAST, BATCH_MOST)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_follows_the_time_the_last_one_took() {
-        let ms = Duration::from_millis;
-        assert_eq!(next_size(2_000, ms(40)), 1_000);
-        assert_eq!(next_size(2_000, ms(1)), 4_000);
-        assert_eq!(next_size(2_000, Duration::ZERO), 4_000);
-        assert_eq!(next_size(20_000, ms(1)), BATCH_MOST);
-        assert_eq!(next_size(100, ms(5_000)), BATCH_LEAST);
     }
 }

@@ -6,6 +6,7 @@
 pub mod care;
 pub mod rows;
 pub mod sqlite;
+pub(crate) mod step;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -289,7 +290,8 @@ pub trait Store: Send + Sync {
     /// Folds a bounded part of the campaigns that are over: messages and their attempts become counts per campaign, bucket,
     /// state and day, and per lane, plan day and warm-up day. Tallies and recounts stay what they were. A campaign that is open
     /// is never touched, so a resubmission finds every key that it had; the name of one that is over cannot be submitted
-    /// again. The newest message of the store stays, so that its number is never given to another.
+    /// again. A message that became final after `before` stays, whatever was noted of its campaign's end. The newest message of
+    /// the store stays, so that its number is never given to another.
     async fn fold(&self, order: FoldOrder) -> Result<Folded, StoreError>;
 
     /// The campaigns that [`Store::fold`] would fold, each with its messages, the one that ended first first.

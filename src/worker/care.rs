@@ -1,8 +1,9 @@
 //! Owns the care of the store beside the sending: what is over is folded, free room given back, the file looked at once a day.
 //!
-//! Invariants: each step is bounded and a pause follows it, so that claims and settles find the writer free; what fails is
-//! said and tried again later, and never holds up mail.
+//! Invariants: each step is bounded in time and a longer rest follows it, so that claims and settles find the writer free;
+//! nothing is folded by a clock that jumped; what fails is said and tried again later, and never holds up mail.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use tokio::sync::watch;
 use super::Shared;
 use super::events::{EventKind, Subject};
 use crate::config::Config;
-use crate::store::{FoldOrder, Space, StoreError};
+use crate::core::moment::{ClockWatch, Trust};
+use crate::store::step::Step;
+use crate::store::{FoldOrder, Folded, Space, StoreError};
 
 /// From the start of a worker to its first look: a start has better things to do.
 const FIRST: Duration = Duration::from_secs(600);
@@ -19,10 +22,14 @@ const FIRST: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_secs(3_600);
 /// Between two checks of the file.
 const CHECK: Duration = Duration::from_secs(24 * 3_600);
-/// Rows (messages and attempts) that one step folds: some milliseconds of the writer, each fifth of a second at most.
-const FOLD: u32 = 500;
-/// Pages that one step gives back.
-const SHRINK: u32 = 250;
+/// Rows (messages and attempts) that the first step folds, and any.
+const FOLD_FIRST: u32 = 500;
+const FOLD: RangeInclusive<u32> = 10..=5_000;
+/// Pages that the first step gives back, and any.
+const SHRINK_FIRST: u32 = 250;
+const SHRINK: RangeInclusive<u32> = 10..=2_500;
+/// The writer is left alone so many times as long as a step took, and at least for a poll.
+const REST: u32 = 4;
 /// Free room that is kept: new lists are written into it.
 const KEEP_FREE: u64 = 16 * 1024 * 1024;
 
@@ -30,9 +37,17 @@ const KEEP_FREE: u64 = 16 * 1024 * 1024;
 pub(crate) async fn run(shared: Arc<Shared>, config: watch::Receiver<Arc<Config>>) {
     let clock = shared.parts.clock.clone();
     let mut check_at = clock.elapsed() + FIRST;
+    let mut watch = ClockWatch::default();
+    watch.observe(shared.moments.now());
     clock.sleep(FIRST).await;
     loop {
-        fold(&shared, &config).await;
+        match watch.observe(shared.moments.now()) {
+            Trust::Yes(_) => fold(&shared, &config).await,
+            // What is folded is gone: a clock set a year ahead must not decide it.
+            Trust::No { .. } => {
+                tracing::warn!("the time of day jumped since the last look: nothing is folded for an hour");
+            }
+        }
         if clock.elapsed() >= check_at {
             check(&shared).await;
             check_at = clock.elapsed() + CHECK;
@@ -44,43 +59,67 @@ pub(crate) async fn run(shared: Arc<Shared>, config: watch::Receiver<Arc<Config>
 /// Folds all that is over for longer than it is kept, then gives room back.
 async fn fold(shared: &Shared, config: &watch::Receiver<Arc<Config>>) {
     let mut sum = 0;
-    let more = loop {
-        match fold_step(shared, config).await {
-            Ok(0) => break shrink_step(shared).await,
-            Ok(messages) => sum += messages,
-            Err(error) => break Err(error),
-        }
-        shared.parts.clock.sleep(shared.parts.pacing.poll).await;
+    let done = match fold_all(shared, config, &mut sum).await {
+        Ok(()) => shrink_all(shared).await,
+        Err(error) => Err(error),
     };
     if sum > 0 {
         tracing::info!("{sum} messages of campaigns that ended long ago were folded into counts (`retention`)");
     }
-    let mut more = more;
-    while let Ok(true) = more {
-        shared.parts.clock.sleep(shared.parts.pacing.poll).await;
-        more = shrink_step(shared).await;
-    }
-    if let Err(error) = more {
+    if let Err(error) = done {
         tracing::warn!(%error, "old messages cannot be folded; tried again in an hour");
     }
 }
 
-/// How many messages were folded; none: there is nothing to fold.
-async fn fold_step(shared: &Shared, config: &watch::Receiver<Arc<Config>>) -> Result<u64, StoreError> {
+/// Adds to `sum` what was folded.
+async fn fold_all(shared: &Shared, config: &watch::Receiver<Arc<Config>>, sum: &mut u64) -> Result<(), StoreError> {
+    let mut step = Step::new(FOLD_FIRST, FOLD);
+    loop {
+        let began = shared.parts.clock.elapsed();
+        let folded = fold_step(shared, config, step.size()).await?;
+        if !folded.more {
+            return Ok(());
+        }
+        *sum += folded.messages;
+        rest(shared, &mut step, folded.messages + folded.attempts, began).await;
+    }
+}
+
+async fn shrink_all(shared: &Shared) -> Result<(), StoreError> {
+    let mut step = Step::new(SHRINK_FIRST, SHRINK);
+    loop {
+        let began = shared.parts.clock.elapsed();
+        if !shrink_step(shared, step.size()).await? {
+            return Ok(());
+        }
+        let pages = step.size().into();
+        rest(shared, &mut step, pages, began).await;
+    }
+}
+
+/// After a step that took `n` since `began`: measures the next, and leaves the writer to claims and settles.
+async fn rest(shared: &Shared, step: &mut Step, n: u64, began: Duration) {
+    let (clock, poll) = (&shared.parts.clock, shared.parts.pacing.poll);
+    let took = clock.elapsed().saturating_sub(began);
+    step.took(n, took);
+    clock.sleep(poll.max(took * REST)).await;
+}
+
+/// Folds a little; without `more` there is nothing to fold.
+async fn fold_step(shared: &Shared, config: &watch::Receiver<Arc<Config>>, limit: u32) -> Result<Folded, StoreError> {
     let config = config.borrow().clone();
-    let Some(keep) = config.worker.retention else { return Ok(0) };
-    let Ok(before) = shared.parts.clock.now().checked_sub(keep) else { return Ok(0) };
-    let order = FoldOrder { before, limit: FOLD, zone: config.timezone.clone() };
-    Ok(shared.parts.store.fold(order).await?.messages)
+    let Some(keep) = config.worker.retention else { return Ok(Folded::default()) };
+    let Ok(before) = shared.parts.clock.now().checked_sub(keep) else { return Ok(Folded::default()) };
+    shared.parts.store.fold(FoldOrder { before, limit, zone: config.timezone.clone() }).await
 }
 
 /// Whether there is more to give back.
-async fn shrink_step(shared: &Shared) -> Result<bool, StoreError> {
+async fn shrink_step(shared: &Shared, pages: u32) -> Result<bool, StoreError> {
     let store = &shared.parts.store;
     if !has_too_much(store.space().await?) {
         return Ok(false);
     }
-    Ok(has_too_much(store.shrink(SHRINK).await?))
+    Ok(has_too_much(store.shrink(pages).await?))
 }
 
 /// A quarter of the file may be free before giving back is worth the writing.
@@ -123,8 +162,10 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, AtomicU64};
 
+    use jiff::SignedDuration;
+
     use super::*;
-    use crate::clock::PacedClock;
+    use crate::clock::{Clock, PacedClock, SharedClock};
     use crate::config::config_file;
     use crate::core::campaign::{CampaignState, Class};
     use crate::store::sqlite::SqliteStore;
@@ -133,7 +174,10 @@ mod tests {
     use crate::worker::{Pacing, Parts, moments};
 
     fn shared(store: Arc<dyn Store>) -> Arc<Shared> {
-        let clock = Arc::new(PacedClock::new("2026-11-24T00:00:00Z".parse().unwrap(), 1.0));
+        shared_with(store, Arc::new(PacedClock::new("2026-11-24T00:00:00Z".parse().unwrap(), 1.0)))
+    }
+
+    fn shared_with(store: Arc<dyn Store>, clock: SharedClock) -> Arc<Shared> {
         let parts = Parts {
             store,
             clock: clock.clone(),
@@ -221,6 +265,77 @@ mod tests {
         let task = tokio::spawn(run(shared.clone(), config("forever")));
         clock.sleep(Duration::from_secs(120 * 86_400)).await;
         assert_eq!(folded(&shared).await, 0);
+        task.abort();
+    }
+
+    /// A machine whose time of day somebody sets, and on which each look at the clock takes a while.
+    #[derive(Debug)]
+    struct Troubled {
+        clock: PacedClock,
+        ahead: Mutex<SignedDuration>,
+        slow: Duration,
+        late: Mutex<Duration>,
+        rests: Mutex<Vec<Duration>>,
+    }
+
+    impl Troubled {
+        fn new(slow: Duration) -> Arc<Self> {
+            let clock = PacedClock::new("2026-11-24T00:00:00Z".parse().unwrap(), 1.0);
+            Arc::new(Self { clock, ahead: Mutex::default(), slow, late: Mutex::default(), rests: Mutex::default() })
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Clock for Troubled {
+        fn now(&self) -> jiff::Timestamp {
+            self.clock.now().checked_add(*self.ahead.lock().unwrap()).unwrap()
+        }
+
+        fn elapsed(&self) -> Duration {
+            let mut late = self.late.lock().unwrap();
+            *late += self.slow;
+            self.clock.elapsed() + *late
+        }
+
+        async fn sleep(&self, span: Duration) {
+            self.rests.lock().unwrap().push(span);
+            self.clock.sleep(span).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn on_a_slow_disk_steps_are_small_and_rests_are_long() {
+        let clock = Troubled::new(Duration::from_millis(100));
+        let shared = shared_with(Arc::new(SqliteStore::in_memory()), clock.clone());
+        over(&shared, "spring", 1_000).await;
+        over(&shared, "summer", 1).await;
+        clock.sleep(Duration::from_secs(2 * 86_400)).await;
+        clock.rests.lock().unwrap().clear();
+        fold(&shared, &config("1d")).await;
+        assert_eq!(folded(&shared).await, 1_000);
+        // 500 rows, a fifth of that, a fifth again, then ten at a time at least.
+        let rests = clock.rests.lock().unwrap();
+        assert!(rests.len() > 30, "{} steps", rests.len());
+        assert!(rests.iter().all(|rest| *rest >= Duration::from_millis(400)), "{rests:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_jumped_folds_nothing_until_it_has_run_on_for_an_hour() {
+        let clock = Troubled::new(Duration::ZERO);
+        let shared = shared_with(Arc::new(SqliteStore::in_memory()), clock.clone());
+        over(&shared, "spring", 100).await;
+        over(&shared, "summer", 1).await;
+        let task = tokio::spawn(run(shared.clone(), config("90d")));
+        clock.sleep(Duration::from_secs(300)).await;
+        *clock.ahead.lock().unwrap() = SignedDuration::from_hours(24 * 365);
+        clock.sleep(Duration::from_secs(1_800)).await;
+        assert_eq!(folded(&shared).await, 0, "a year has not passed");
+        *clock.ahead.lock().unwrap() = SignedDuration::ZERO;
+        clock.sleep(Duration::from_secs(7_200)).await;
+        assert_eq!(folded(&shared).await, 0, "it was set right again");
+        *clock.ahead.lock().unwrap() = SignedDuration::from_hours(24 * 365);
+        clock.sleep(Duration::from_secs(7_300)).await;
+        assert_eq!(folded(&shared).await, 100, "nothing says that it is wrong");
         task.abort();
     }
 

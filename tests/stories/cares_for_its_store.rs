@@ -8,7 +8,6 @@ use hikagen::core::campaign::{CampaignState, MessageState};
 use hikagen::core::reply::{Answer, Fault, Signal, Stage};
 use hikagen::store::sqlite::SqliteStore;
 use hikagen::store::{Disposition, Store};
-use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::prepared::{campaign, claim, settle, tokyo};
@@ -20,16 +19,24 @@ fn with_store(project: &Project, work: impl AsyncFnOnce(&dyn Store)) {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work(&store));
 }
 
+/// Puts the end of everything that is over so many days back.
+fn age(project: &Project, days: i64) {
+    let by = days * 86_400_000_000;
+    let back = format!("UPDATE campaign SET ended = ended - {by}; UPDATE final SET at = at - {by}");
+    rusqlite::Connection::open(project.path("hikagen.db")).unwrap().execute_batch(&back).unwrap();
+}
+
 /// The examples with a campaign `old` of `n` that ended so many days ago, and an open one, `new`.
 fn with_an_old_campaign(n: usize, days: i64) -> Project {
     let project = Project::of_examples();
     with_store(&project, async |store| {
         campaign(store, "old", "news", "docomo", n).await;
-        let ended = SystemClock.now() - SignedDuration::from_hours(24 * days);
-        store.order_campaign(&"old".parse().unwrap(), CampaignState::Cancelled, "a wrong price", ended).await.unwrap();
-        store.sweep(ended, 10_000).await.unwrap();
+        let now = SystemClock.now().max(tokyo("08:00"));
+        store.order_campaign(&"old".parse().unwrap(), CampaignState::Cancelled, "a wrong price", now).await.unwrap();
+        store.sweep(now, 10_000).await.unwrap();
         campaign(store, "new", "news", "docomo", 2).await;
     });
+    age(&project, days);
     project
 }
 
@@ -98,7 +105,33 @@ fn how_long_is_kept_is_never_guessed() {
     project.hikagen(&["store", "prune", "--store", "hikagen.db"]).expect(2).says("give --older-than");
     project.hikagen(&["store", "prune", "--older-than", "soon"]).expect(2);
     project.hikagen(&["check"]).expect(0).says("retention forever");
-    project.hikagen(&["store", "prune", "--store", "hikagen.db", "--older-than", "30d"]).expect(0).says("3 messages");
+    for short in ["1ms", "23h59m"] {
+        let refused = project.hikagen(&["store", "prune", "--yes", "--older-than", short]).expect(2);
+        refused.says(&format!("--older-than {short}: expected 1d or longer"));
+    }
+    let prune = |more: &[&str]| project.hikagen(&[&["store", "prune", "--older-than", "30d"], more].concat());
+    prune(&[]).expect(2).says("3 messages").says("(`retention` is forever)").says("--yes answers yes");
+    project.write("hikagen.yaml", format!("{configuration}\nretention: 31d\n"));
+    prune(&[]).expect(2).says("old").says("3 messages").says("(`retention` is 31d)").says("--yes answers yes");
+    prune(&["--store", "hikagen.db"]).expect(2).says("3 messages").says("--yes answers yes");
+    prune(&["--dry-run"]).expect(0).says("3 messages");
+    assert_eq!(insight::messages(&project.path("hikagen.db"), "old", MessageState::Cancelled).len(), 3);
+    prune(&["--store", "hikagen.db", "--yes"]).expect(0).says("3 messages");
+    prune(&[]).expect(0).says("nothing to fold");
+}
+
+#[test]
+fn at_a_terminal_a_fold_is_asked_for_and_without_one_only_what_the_worker_would_keep() {
+    let project = with_an_old_campaign(3, 100);
+    let (code, shown) = at_a_terminal(&project, "n", &["store", "prune"]);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("old") && shown.contains("3 messages of campaigns that ended before"), "{shown}");
+    assert!(shown.contains("for good (`retention` is 90d). Go on? [y/N]"), "{shown}");
+    assert_eq!(insight::messages(&project.path("hikagen.db"), "old", MessageState::Cancelled).len(), 3);
+    let (code, shown) = at_a_terminal(&project, "y", &["store", "prune", "--older-than", "30d"]);
+    assert!(code == Some(0) && shown.contains("were folded into counts"), "{shown}");
+    let project = with_an_old_campaign(3, 100);
+    project.hikagen(&["store", "prune"]).expect(0).says("3 messages");
 }
 
 #[test]
@@ -107,7 +140,9 @@ fn a_file_of_an_earlier_version_is_written_anew_only_while_no_worker_runs() {
     let conn = rusqlite::Connection::open(project.path("hikagen.db")).unwrap();
     conn.execute_batch(include_str!("../contract/store/version_1.sql")).unwrap();
     drop(conn);
-    let old = project.hikagen(&["store", "prune", "--older-than", "1ms"]).expect(0);
+    project.hikagen(&["store", "check"]).expect(0);
+    age(&project, 2);
+    let old = project.hikagen(&["store", "prune", "--older-than", "1d", "--yes"]).expect(0);
     old.says("12 messages").says("`hikagen store compact`");
     with_store(&project, async |store| {
         let relay = "tokyo-new".parse().unwrap();
@@ -231,18 +266,22 @@ print(shown.decode())
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 ";
 
+/// How a command ended and what it showed when somebody typed an answer.
+fn at_a_terminal(project: &Project, answer: &str, command: &[&str]) -> (Option<i32>, String) {
+    let ran = Command::new("python3")
+        .args(["-c", AT_A_TERMINAL, answer, binary()])
+        .args(command)
+        .current_dir(project.folder())
+        .output()
+        .unwrap();
+    (ran.status.code(), String::from_utf8_lossy(&ran.stdout).into_owned())
+}
+
 #[test]
 fn at_a_terminal_the_operator_is_asked_once_and_only_yes_is_yes() {
     let project = with_parked_messages();
     let answered = |answer: &str| {
-        let settle = ["message", "settle", "--campaign", "spring", "--as", "accepted"];
-        let ran = Command::new("python3")
-            .args(["-c", AT_A_TERMINAL, answer, binary()])
-            .args(settle)
-            .current_dir(project.folder())
-            .output()
-            .unwrap();
-        (ran.status.code(), String::from_utf8_lossy(&ran.stdout).into_owned())
+        at_a_terminal(&project, answer, &["message", "settle", "--campaign", "spring", "--as", "accepted"])
     };
     for no in ["", "n", "yess"] {
         let (code, shown) = answered(no);
@@ -307,4 +346,38 @@ fn a_store_remembers_its_relays_under_their_last_plan() {
     project.hikagen(&pause).expect(0).says("relay tokyo-new: paused");
     project.hikagen(&["lane", "pause", "tokyo-new/docomo", "--reason", "x"]).expect(0).says("lane tokyo-new/docomo");
     project.hikagen(&["lane", "resume", "tokyo-new/docomo"]).expect(0).says("still in force: relay tokyo-new");
+}
+
+/// The operator's own groups are in the configuration alone, so that a plan that names one cannot be read without it.
+#[test]
+fn a_relay_and_a_lane_of_the_operators_own_groups_can_be_stopped_without_a_configuration() {
+    let project = with_parked_messages();
+    with_store(&project, async |store| {
+        let relay = "tokyo-new".parse().unwrap();
+        let text = "plan: own\ntimezone: Asia/Tokyo\ngroups: { customers: { curve: [7] }, default: { curve: [7] } }\n";
+        let plan =
+            hikagen::store::PlanRevision { name: "own".parse().unwrap(), text: text.to_owned(), by: "test".to_owned() };
+        store.record_plan(&relay, plan, tokyo("08:00")).await.unwrap();
+        let id = campaign(store, "autumn", "news", "customers", 1).await;
+        let (lease, _) = store.acquire(&relay, "x", tokyo("09:00"), false, tokyo("08:00")).await.unwrap();
+        assert_eq!(claim(store, &lease, (id, "customers"), 1, 10, tokyo("09:00")).await.len(), 1);
+        store.release(&lease).await.unwrap();
+    });
+    project.write("hikagen.yaml", "store: hikagen.db\nrelays: nonsense\n");
+    let pause = |what: &[&str]| project.hikagen(&[what, &["--reason", "x"]].concat());
+    pause(&["pause", "--relay", "tokyo-new"]).expect(0).says("relay tokyo-new: paused");
+    pause(&["pause", "--relay", "tokyo-new", "--store", "hikagen.db"]).expect(0).says("relay tokyo-new: paused");
+    pause(&["lane", "pause", "tokyo-new/customers"]).expect(0).says("lane tokyo-new/customers: paused");
+    pause(&["lane", "pause", "tokyo-new/docomo", "--store", "hikagen.db"]).expect(0).says("tokyo-new/docomo: paused");
+    pause(&["pause", "--relay", "tokyo-old"]).expect(1).says("there is tokyo-new, tokyo-warm");
+    pause(&["lane", "pause", "tokyo-new/customer"]).expect(1).says("did you mean \"tokyo-new/customers\"?");
+    project.hikagen(&["resume", "--relay", "tokyo-new"]).expect(0).says("relay tokyo-new: resumed");
+    project.hikagen(&["lane", "resume", "tokyo-new/customers"]).expect(0).says("lane tokyo-new/customers: resumed");
+    let status = project.hikagen(&["status", "--store", "hikagen.db"]).expect(0);
+    status.says("relay tokyo-new is left out: the store has no plan of it that can be read");
+
+    pause(&["campaign", "pause", "spring"]).expect(0).says("campaign spring: paused");
+    project.hikagen(&["campaign", "resume", "spring"]).expect(0).says("campaign spring: running");
+    project.hikagen(&["campaign", "cancel", "spring"]).expect(0).says("campaign spring: cancelled");
+    project.hikagen(&["campaign", "show", "spring"]).expect(1).says("hikagen.yaml is refused");
 }

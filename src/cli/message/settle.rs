@@ -2,16 +2,17 @@
 //!
 //! Invariant: many are changed only after the operator has seen how many; what stopped being parked meanwhile is left alone.
 
-use std::io::{BufRead, IsTerminal, Write};
-
 use serde_json::json;
 
 use super::{list, number};
+use crate::cli::context::confirm;
+use crate::cli::store::giving_way;
 use crate::cli::{Context, Exit, Failure, Outcome};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::campaign::{MessageId, MessageState};
 use crate::report::words::count;
-use crate::store::{Fate, Settled};
+use crate::store::{Fate, Settled, Store};
 
 /// Messages settled in one transaction.
 const BATCH: usize = 500;
@@ -125,14 +126,7 @@ fn many(args: &Args, context: &Context, config: &Config) -> Outcome {
         if !args.yes {
             confirm(&format!("{found} will be {state}: {means}. Go on?"))?;
         }
-        settled = context.block_on(async {
-            let mut sum = Settled::default();
-            for batch in ids.chunks(BATCH) {
-                let settled = store.settle_parked(batch.to_vec(), fate, context.clock.now()).await?;
-                (sum.done, sum.stale) = (sum.done + settled.done, sum.stale + settled.stale);
-            }
-            Ok(sum)
-        })?;
+        settled = context.block_on(settle_all(&*store, &*context.clock, &ids, fate))?;
         let left = if settled.stale == 0 {
             String::new()
         } else {
@@ -147,18 +141,32 @@ fn many(args: &Args, context: &Context, config: &Config) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Asks on the terminal; without one nobody can answer.
-fn confirm(question: &str) -> Result<(), Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(format!("{question} There is no terminal to answer at: --yes answers yes")));
+/// Settles in batches; a worker that lives has the store to itself in between.
+async fn settle_all(store: &dyn Store, clock: &dyn Clock, ids: &[MessageId], fate: Fate) -> Result<Settled, Failure> {
+    let mut sum = Settled::default();
+    for batch in ids.chunks(BATCH) {
+        let (settled, _) = giving_way(store, clock, store.settle_parked(batch.to_vec(), fate, clock.now())).await?;
+        (sum.done, sum.stale) = (sum.done + settled.done, sum.stale + settled.stale);
     }
-    let mut out = std::io::stderr().lock();
-    // Without a terminal to ask at, the answer below is no.
-    let _ = write!(out, "{question} [y/N] ").and_then(|()| out.flush());
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    match (read, answer.trim().to_ascii_lowercase().as_str()) {
-        (Ok(_), "y" | "yes") => Ok(()),
-        _ => Err(Failure::refused("nothing was changed")),
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::cli::store::tests::Slow;
+    use crate::store::sqlite::SqliteStore;
+
+    #[tokio::test(start_paused = true)]
+    async fn many_are_settled_bit_by_bit_with_rests_for_a_worker() {
+        let (store, clock) = (SqliteStore::in_memory(), Slow::new());
+        let ids: Vec<MessageId> = (1..=1_100).map(MessageId).collect();
+        let settled = settle_all(&store, &clock, &ids, Fate::Accepted).await.unwrap();
+        assert_eq!((settled.done, settled.stale, clock.rests().len()), (0, 1_100, 0), "no worker lives");
+        let now = clock.now();
+        store.acquire(&"tokyo".parse().unwrap(), "somebody", now, false, now).await.unwrap();
+        settle_all(&store, &clock, &ids, Fate::Accepted).await.unwrap();
+        assert_eq!(clock.rests(), [Slow::LOOK; 3]);
     }
 }

@@ -1,55 +1,59 @@
 //! Owns `store prune`: folding by hand what the worker folds by itself, and giving the room back.
 //!
-//! Invariant: while a worker lives it has at least half of the writer's time.
+//! Invariants: while a worker lives it has at least half of the writer's time; nothing that the worker would still keep is
+//! folded unless somebody said yes.
 
 use std::io::IsTerminal;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{size, worker_lives};
+use super::{giving_way, size};
+use crate::cli::context::confirm;
 use crate::cli::{Context, Exit, Failure, Outcome};
-use crate::config::Config;
+use crate::config::{Config, RETENTION_LEAST};
 use crate::core::names::CampaignName;
 use crate::core::units::{show_span, span};
 use crate::report::words::{Table, at, count, number};
-use crate::store::{FoldOrder, Space, Store, StoreError};
+use crate::store::step::Step;
+use crate::store::{FoldOrder, Space, Store};
 
-/// Rows that one transaction folds.
-const FOLD: u32 = 500;
-/// Pages that one transaction gives back.
-const SHRINK: u32 = 500;
+/// Rows that the first transaction folds, and any.
+const FOLD_FIRST: u32 = 500;
+const FOLD: RangeInclusive<u32> = 10..=5_000;
+/// Pages that the first transaction gives back, and any.
+const SHRINK_FIRST: u32 = 500;
+const SHRINK: RangeInclusive<u32> = 10..=5_000;
 
 /// `store prune`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Campaigns that ended so long ago or longer, such as 30d [default: `retention` of the configuration]
+    /// Campaigns that ended so long ago or longer, such as 30d; 1d at least [default: `retention` of the configuration]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     older_than: Option<Duration>,
     /// Only say what would be folded
     #[arg(long)]
     dry_run: bool,
+    /// Do not ask; without a terminal this is needed for less than `retention`
+    #[arg(long)]
+    yes: bool,
 }
 
 pub(super) fn run(args: &Args, context: &Context, config: &Config) -> Outcome {
-    let keep = match (args.older_than, config.worker.retention) {
-        (Some(span), _) => span,
-        (None, _) if context.store.is_some() => {
-            return Err(Failure::usage("without a configuration nothing says how long to keep: give --older-than"));
-        }
-        (None, Some(retention)) => retention,
-        (None, None) => return Err(Failure::usage("`retention` is forever: give --older-than to fold all the same")),
-    };
+    let keep = kept(args, context, config)?;
     let now = context.clock.now();
     let before = now.checked_sub(keep).map_err(|error| Failure::usage(format!("--older-than: {error}")))?;
     let store = context.open_existing_store(config)?;
-    let (campaigns, pruned) = context.block_on(async {
-        let campaigns = store.foldable(before).await?;
+    let campaigns = context.block_on(async { Ok(store.foldable(before).await?) })?;
+    if !args.yes && !args.dry_run && !campaigns.is_empty() {
+        ask(keep, before, &campaigns, context, config)?;
+    }
+    let pruned = context.block_on(async {
         let prune = Prune { store: &*store, context, config, before, bar: bar(context, &campaigns) };
-        let pruned = if args.dry_run { prune.nothing().await? } else { prune.all().await? };
-        Ok((campaigns, pruned))
+        if args.dry_run { prune.nothing().await } else { prune.all().await }
     })?;
     let listed: Vec<_> = campaigns.iter().map(|(name, n)| json!({ "campaign": name, "messages": n })).collect();
     let data = json!({
@@ -60,6 +64,56 @@ pub(super) fn run(args: &Args, context: &Context, config: &Config) -> Outcome {
     });
     context.answer(&data, &render(args.dry_run, before, &campaigns, &pruned, config))?;
     Ok(Exit::Done)
+}
+
+/// How long is kept: what was asked for, or what the configuration says.
+fn kept(args: &Args, context: &Context, config: &Config) -> Result<Duration, Failure> {
+    match (args.older_than, config.worker.retention) {
+        (Some(span), _) if span < RETENTION_LEAST => Err(Failure::usage(format!(
+            "--older-than {}: expected {} or longer: limits look back a day",
+            show_span(span),
+            show_span(RETENTION_LEAST)
+        ))),
+        (Some(span), _) => Ok(span),
+        (None, _) if context.store.is_some() => {
+            Err(Failure::usage("without a configuration nothing says how long to keep: give --older-than"))
+        }
+        (None, Some(retention)) => Ok(retention),
+        (None, None) => Err(Failure::usage("`retention` is forever: give --older-than to fold all the same")),
+    }
+}
+
+/// Asks at a terminal. Without one nobody is asked about what the worker would fold by itself.
+fn ask(
+    keep: Duration,
+    before: Timestamp,
+    campaigns: &[(CampaignName, u64)],
+    context: &Context,
+    config: &Config,
+) -> Result<(), Failure> {
+    let configured = config.worker.retention.filter(|_| context.store.is_none());
+    if configured.is_some_and(|retention| keep >= retention) && !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    confirm(&format!(
+        "{}{} of campaigns that ended before {} will be folded into counts, for good{}. Go on?",
+        table(campaigns),
+        count(total(campaigns), "message"),
+        at(before, &config.timezone),
+        match (context.store.is_some(), configured) {
+            (true, _) => String::new(),
+            (false, Some(retention)) => format!(" (`retention` is {})", show_span(retention)),
+            (false, None) => " (`retention` is forever)".to_owned(),
+        }
+    ))
+}
+
+fn table(campaigns: &[(CampaignName, u64)]) -> String {
+    let mut table = Table::new(["campaign", "messages"], &[1]);
+    for (name, n) in campaigns {
+        table.row([name.to_string(), number(*n)]);
+    }
+    table.render("  ")
 }
 
 fn total(campaigns: &[(CampaignName, u64)]) -> u64 {
@@ -102,9 +156,12 @@ impl Prune<'_> {
     async fn all(&self) -> Result<Pruned, Failure> {
         let was = self.store.space().await?;
         let mut pruned = Pruned { messages: 0, attempts: 0, was, is: was };
+        let (store, clock) = (self.store, &*self.context.clock);
+        let mut step = Step::new(FOLD_FIRST, FOLD);
         loop {
-            let order = FoldOrder { before: self.before, limit: FOLD, zone: self.config.timezone.clone() };
-            let folded = self.giving_way(self.store.fold(order)).await?;
+            let order = FoldOrder { before: self.before, limit: step.size(), zone: self.config.timezone.clone() };
+            let (folded, took) = giving_way(store, clock, store.fold(order)).await?;
+            step.took(folded.messages + folded.attempts, took);
             pruned.messages += folded.messages;
             pruned.attempts += folded.attempts;
             self.bar.set_position(pruned.messages);
@@ -112,26 +169,18 @@ impl Prune<'_> {
                 break;
             }
         }
+        let mut step = Step::new(SHRINK_FIRST, SHRINK);
         loop {
             let before = pruned.is.free;
-            pruned.is = self.giving_way(self.store.shrink(SHRINK)).await?;
+            let (space, took) = giving_way(store, clock, store.shrink(step.size())).await?;
+            pruned.is = space;
+            step.took(step.size().into(), took);
             if !pruned.is.shrinks || pruned.is.free == 0 || pruned.is.free == before {
                 break;
             }
         }
         self.bar.finish_and_clear();
         Ok(pruned)
-    }
-
-    /// Does one step; a worker that lives gets as much time afterwards.
-    async fn giving_way<T>(&self, step: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
-        let began = self.context.clock.elapsed();
-        let done = step.await?;
-        let took = self.context.clock.elapsed().saturating_sub(began);
-        if worker_lives(self.store).await? {
-            self.context.clock.sleep(took).await;
-        }
-        Ok(done)
     }
 }
 
@@ -146,11 +195,7 @@ fn render(
     if campaigns.is_empty() && pruned.was.bytes == pruned.is.bytes {
         return format!("nothing to fold: no campaign ended before {since} has details left");
     }
-    let mut table = Table::new(["campaign", "messages"], &[1]);
-    for (name, n) in campaigns {
-        table.row([name.to_string(), number(*n)]);
-    }
-    let mut text = table.render("  ");
+    let mut text = table(campaigns);
     if dry_run {
         let n = count(total(campaigns), "message");
         text.push_str(&format!("{n} of campaigns that ended before {since} would be folded into counts (dry run)"));

@@ -8,7 +8,7 @@ use crate::compose::{LINE_MAX, is_header_name, is_own_header};
 use crate::config::fields::Fields;
 use crate::config::keys::configuration::RETRY;
 use crate::config::problem::{Problems, quoted};
-use crate::config::settings::RetrySettings;
+use crate::config::settings::{RETENTION_LEAST, RetrySettings};
 use crate::config::tree::{Kind, Node};
 
 /// `retry:`, where `base` holds what is not written.
@@ -29,9 +29,6 @@ pub(super) fn retry(fields: &Fields<'_>, base: RetrySettings) -> RetrySettings {
         uncertain: map.duration("uncertain").unwrap_or(base.uncertain),
     }
 }
-
-/// Shortest time that details are kept: limits look back a day, and an operator a little further.
-const RETENTION_LEAST: Duration = Duration::from_secs(86_400);
 
 /// How long details are kept: a span, or `forever`.
 pub(super) fn retention(problems: &Problems, node: &Node) -> Option<Option<Duration>> {

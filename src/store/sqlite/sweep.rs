@@ -167,10 +167,11 @@ pub(super) fn sweep(db: &mut Db, now: Timestamp, limit: u32) -> Result<Swept> {
     Ok(swept)
 }
 
-/// A campaign whose messages are all in a final state is finished. One that is loading is not: more may come.
+/// A campaign whose messages are all in a final state is finished. One that is loading is not: more may come. It has not ended
+/// before anything that is known of it, whatever the clock says; when its messages ended is looked at as they are folded.
 fn finish_campaigns(conn: &Connection, now: i64) -> Result<Vec<CampaignName>> {
     let mut statement = conn.prepare_cached(
-        "UPDATE campaign SET state = ?1, because = NULL, changed = ?2, ended = ?2
+        "UPDATE campaign SET state = ?1, because = NULL, changed = ?2, ended = max(?2, changed, created)
          WHERE state IN (?3, ?4) AND NOT EXISTS
             (SELECT 1 FROM counter n WHERE n.campaign = campaign.id AND n.place <= ?5 AND n.n > 0)
          RETURNING name",
@@ -194,7 +195,7 @@ fn finish_campaigns(conn: &Connection, now: i64) -> Result<Vec<CampaignName>> {
 /// is finished may lack its note where a worker of an earlier version, still running, finished it.
 fn note_ends(conn: &Connection, now: i64) -> Result<()> {
     conn.prepare_cached(
-        "UPDATE campaign SET ended = ?1 WHERE state IN (?2, ?3) AND ended IS NULL AND NOT EXISTS
+        "UPDATE campaign SET ended = max(?1, changed, created) WHERE state IN (?2, ?3) AND ended IS NULL AND NOT EXISTS
             (SELECT 1 FROM counter n WHERE n.campaign = campaign.id AND n.place <= ?4 AND n.n > 0)",
     )?
     .execute(params![

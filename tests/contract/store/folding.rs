@@ -150,6 +150,29 @@ stories! {
         world.check_books().await;
     }
 
+    /// A machine that booted into the past notes ends that are long over; nothing is folded before its time for that.
+    async fn an_end_noted_by_a_wrong_clock_is_not_believed(world: World) {
+        let spring = world.campaign("spring", 3).await;
+        let lease = world.lease("ses").await;
+        for claim in world.claim(&lease, spring, 3).await {
+            world.settle(&lease, &claim, Disposition::Accepted).await;
+        }
+        world.campaign("summer", 2).await;
+        world.store.order_campaign(&name("summer"), CampaignState::Cancelled, "", at(-80_000_000)).await.unwrap();
+        world.store.sweep(at(-90_000_000), 10).await.unwrap();
+        assert_eq!(world.row("spring").await.state, CampaignState::Finished);
+        world.campaign("autumn", 1).await;
+        assert_eq!(world.store.foldable(at(-1)).await.unwrap(), [], "nothing ended before it was made");
+        assert_eq!(fold_all(&world, at(-1), 100).await, Folded::default());
+
+        // Between the making of both and the last answer of `spring`.
+        assert_eq!(world.store.foldable(at(11)).await.unwrap(), [(name("summer"), 2)]);
+        assert_eq!(fold_all(&world, at(11), 100).await.messages, 2);
+        assert_eq!(world.store.tally(spring).await.unwrap()[0].n, 3);
+        assert_eq!(fold_all(&world, at(12), 100).await.messages, 3);
+        world.check_books().await;
+    }
+
     async fn the_newest_number_is_never_given_again(world: World) {
         let spring = world.campaign("spring", 3).await;
         let lease = world.lease("ses").await;
