@@ -124,8 +124,8 @@ fn strike_value(before: &str, rest: &str, out: &mut String) -> (usize, bool) {
     let blanks = rest.len() - rest.trim_start().len();
     let value = &rest[blanks..];
     out.push_str(&rest[..blanks]);
-    if value.starts_with('{') {
-        let place = names_place(&value[1..]);
+    if let Some(inside) = value.strip_prefix('{') {
+        let place = names_place(inside);
         let end = strike_map(value, out);
         let clean = ends_clean(&value[end..]);
         if !clean {
