@@ -5,9 +5,8 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use rusqlite::{Connection, InterruptHandle};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::codec::Result;
@@ -16,9 +15,6 @@ use crate::store::StoreError;
 
 /// At most so many requests share a commit, so that the first is not kept waiting for long.
 const GROUP: usize = 256;
-
-/// Between two interrupts of a reader that is to end.
-const INTERRUPT: Duration = Duration::from_millis(5);
 
 /// A connection with what is remembered beside it.
 #[derive(Debug)]
@@ -122,43 +118,30 @@ impl<T: Send, W: FnOnce(&mut Db) -> Result<T> + Send> Request for Call<T, W> {
 }
 
 /// A thread that owns a connection.
+#[derive(Debug)]
 pub(super) struct Worker {
     jobs: Option<Sender<Box<dyn Request>>>,
     thread: Option<JoinHandle<()>>,
-    /// Of a reader: what it still does when the store is gone is for nobody.
-    interrupt: Option<InterruptHandle>,
-}
-
-impl std::fmt::Debug for Worker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").field("thread", &self.thread).finish_non_exhaustive()
-    }
 }
 
 impl Worker {
     /// Starts a thread that writes, with group commit.
     pub(super) fn writer(db: Db) -> Result<Self> {
-        Self::start("store-writer", db, None, write_loop)
+        Self::start("store-writer", db, write_loop)
     }
 
     /// Starts a thread that reads.
     pub(super) fn reader(name: &str, db: Db) -> Result<Self> {
-        let interrupt = db.conn.get_interrupt_handle();
-        Self::start(name, db, Some(interrupt), read_loop)
+        Self::start(name, db, read_loop)
     }
 
-    fn start(
-        name: &str,
-        db: Db,
-        interrupt: Option<InterruptHandle>,
-        body: fn(Db, &Receiver<Box<dyn Request>>),
-    ) -> Result<Self> {
+    fn start(name: &str, db: Db, body: fn(Db, &Receiver<Box<dyn Request>>)) -> Result<Self> {
         let (jobs, inbox) = channel();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || body(db, &inbox))
             .map_err(|error| StoreError::Unavailable(format!("no thread can be started: {error}")))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), interrupt })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// Runs `work` there and waits for its answer.
@@ -175,19 +158,12 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// Waits for the thread, so that the file is closed when the store is gone. A writer ends what it has begun; a reader
-    /// may be checking a large file, and is interrupted.
+    /// Waits for the thread, so that the file is closed when the store is gone.
     fn drop(&mut self) {
         self.jobs.take();
-        let Some(thread) = self.thread.take() else { return };
-        if let Some(interrupt) = &self.interrupt {
-            // An interrupt between two statements is lost, so one is not enough.
-            while !thread.is_finished() {
-                interrupt.interrupt();
-                std::thread::park_timeout(INTERRUPT);
-            }
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
         }
-        drop(thread.join());
     }
 }
 
@@ -231,37 +207,5 @@ fn write_group(db: &mut Db, group: &mut [Box<dyn Request>]) -> Result<()> {
 fn db_undo(conn: &Connection) {
     if !conn.is_autocommit() {
         drop(conn.execute_batch("ROLLBACK"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    /// Counts for about a minute.
-    const LONG: &str =
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500000000) SELECT count(*) FROM n";
-
-    #[tokio::test]
-    async fn a_reader_that_is_gone_ends_what_it_reads() {
-        let reader = Worker::reader("reader", Db::new(Connection::open_in_memory().unwrap())).unwrap();
-        let ((began, beginning), (ended, ending)) = (channel(), channel());
-        let mut call = Box::pin(reader.call(move |db| {
-            began.send(()).unwrap();
-            let count = db.conn.query_row(LONG, [], |row| row.get::<_, i64>(0));
-            ended.send(count.map_err(|error| error.sqlite_error_code())).unwrap();
-            Ok(())
-        }));
-        assert!(is_pending(&mut call).await, "it counts");
-        beginning.recv().unwrap();
-        drop(call);
-        drop(reader);
-        assert_eq!(ending.recv().unwrap(), Err(Some(rusqlite::ErrorCode::OperationInterrupted)));
-    }
-
-    /// Sets a future off and leaves it.
-    async fn is_pending<T>(call: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> bool {
-        std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context).is_pending())).await
     }
 }
