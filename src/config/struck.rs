@@ -45,13 +45,13 @@ pub(super) fn struck_out(text: &str) -> String {
         let deeper = inside.is_some_and(|key| indent > key || line.trim().is_empty());
         let place = line.trim_start();
         words = words.filter(|command| deeper && (indent > *command || place.starts_with("- ")));
-        let names = names_place(place) || words.is_some();
-        if deeper && place.starts_with("command:") {
+        let known = names_place(place) || words.is_some();
+        if deeper && names(place, "command") {
             words = Some(indent);
         }
         let comment = place.starts_with('#');
         let closes = place.trim_end().chars().all(|c| "}],".contains(c));
-        if deeper && !names && !closes && !comment {
+        if deeper && !known && !closes && !comment {
             out.extend(struck(line));
             continue;
         }
@@ -181,9 +181,14 @@ fn put_entry(entry: &str, out: &mut String) {
 
 /// Whether an entry of a map says where a secret is kept.
 fn names_place(entry: &str) -> bool {
+    PLACES.iter().any(|place| names(entry, place))
+}
+
+/// Whether an entry of a map has this key, in quotes or not.
+fn names(entry: &str, key: &str) -> bool {
     let entry = entry.trim_start().trim_start_matches(['"', '\'']);
     let colon = |rest: &str| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':');
-    PLACES.iter().any(|place| entry.strip_prefix(place).is_some_and(colon))
+    entry.strip_prefix(key).is_some_and(colon)
 }
 
 /// Whether a value in braces may end before `after`.
@@ -304,6 +309,7 @@ mod tests {
             "auth:\n  token: {\n    command: [a, b]\n  }\nhost: b\n",
             "auth:\n  token: { command: [a,\n    b], timeout: 3s }\nhost: b\n",
             "auth: { user: a, \"password\": { \"env\": NAME } }\nhost: b\n",
+            "{\n  \"token\": {\n    \"command\": [\n      \"/bin/echo\",\n      null\n    ],\n    \"timeout\": \"3s\"\n  }\n}\n",
             "relays: # where the password:\n  a: { host: b }\n",
             "  pool: a\n  port: 25\n  per_day: 3\n  domain: a\n  hello: a\n  source_address: 127.0.0.1\n",
         ] {
