@@ -104,9 +104,10 @@ fn a_pause_of_everything_holds_within_a_second_and_over_a_restart() {
 #[test]
 fn submitting_twice_sends_once() {
     let sink = Sink::with(Manner::default());
-    let project = project(&sink, "1000/s", 300);
+    // Slow enough that the campaign is not over when the second list comes in.
+    let project = project(&sink, "40/s", 300);
     let worker = start(&project);
-    until_arrived(&sink, 50);
+    until_arrived(&sink, 20);
     let campaign = write_campaign(&project, "spring", addresses("example.co.jp", 320));
     project.hikagen(&["submit", &campaign]).expect(0);
     until_arrived(&sink, 320);
