@@ -2,8 +2,9 @@
 //!
 //! Invariants: running it again adds nothing twice (the store knows every key); while a worker lives it gives away twice
 //! the time that it takes; the campaign begins only when its whole list is in. Without a worker the next batch is read while the store
-//! takes this one.
+//! takes this one. Within a batch the higher scores go in first, so that a deep queue is claimed from few pages.
 
+use std::cmp::Reverse;
 use std::future::poll_fn;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -120,7 +121,10 @@ struct Flight<'a> {
 }
 
 impl Loader<'_> {
-    async fn enqueue(&mut self, batch: Vec<NewMessage>) -> Result<(), StoreError> {
+    async fn enqueue(&mut self, mut batch: Vec<NewMessage>) -> Result<(), StoreError> {
+        // A claim takes the highest scores first and reads every page that they are spread over: what leaves together is put
+        // in together. Equal scores stay in the order of the list.
+        batch.sort_by_key(|message| Reverse(message.score));
         self.land().await?;
         if self.batches.is_multiple_of(LOOK) {
             self.worker_lives = self.store.owners().await?.iter().any(|owner| owner.alive);

@@ -337,3 +337,13 @@ async fn a_list_of_20_000_goes_in_and_says_how_far_it_is() {
     assert_eq!((report.added, report.rejected), (20_000, 0));
     assert!(steps > 5, "{steps}");
 }
+
+#[tokio::test]
+async fn what_leaves_together_is_put_in_together_in_the_order_of_the_list() {
+    let desk = Desk::new(
+        "email,name,score\nlow1@gmail.com,a,1\nhigh1@docomo.ne.jp,b,9\nnone@gmail.com,c,\nlow2@gmail.com,d,1\nhigh2@gmail.com,e,9\n",
+    );
+    desk.submit().await.unwrap();
+    let order = ["high1@docomo.ne.jp", "high2@gmail.com", "low1@gmail.com", "low2@gmail.com", "none@gmail.com"];
+    assert_eq!(desk.addresses().await, order);
+}
