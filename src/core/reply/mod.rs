@@ -3,12 +3,14 @@
 //! Invariants: classification is total (every delivery gets a reading); it goes by provider, stage, code and
 //! text, never by code alone; only a reading whose action is `Suppress` may put an address on the suppression list.
 
+mod reason;
 mod rules;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use reason::Reason;
 pub use rules::{FaultKind, Provider, Rule, Rules, TextPattern};
 
 /// How far an SMTP transaction had come when it was answered. Ordered as in time.
