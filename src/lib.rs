@@ -37,11 +37,11 @@
 //! A floor uses only what lies below it; a test (`tests/house`) keeps them.
 //!
 //! ```text
-//! edges        main  cli  simulator  telemetry       build the real Store, Relay, Clock; talk to people
-//! application  worker  intake  report  sim           use traits only: never name SQLite or a socket
+//! edges        main  cli  listener  simulator  telemetry  build the real Store, Relay, Clock; talk to people
+//! application  worker  intake  feedback  report  sim        use traits only: never name SQLite or a socket
 //! adapters     store/sqlite  relay/smtp
 //! ports        trait Store  trait Relay  trait Clock  compose  config  program
-//! core         names units address campaign plan lane schedule reply retry moment
+//! core         names units address campaign feedback plan lane schedule reply retry moment
 //! ```
 //!
 //! Architecture invariants, mostly of what is absent:
@@ -95,7 +95,9 @@ pub mod clock;
 pub mod compose;
 pub mod config;
 pub mod core;
+pub mod feedback;
 pub mod intake;
+pub mod listener;
 pub mod program;
 pub mod relay;
 pub mod report;
