@@ -98,7 +98,8 @@ fn status(rest: &str) -> Option<Status<'_>> {
     };
     let (facts, rest) = rest.split_once(", status=")?;
     let mut facts = facts.split(", ");
-    let relay = facts.next().and_then(host_name);
+    // An agent of the relay itself has no address.
+    let relay = facts.next().filter(|relay| relay.contains('[')).and_then(host_name);
     let dsn = facts.find_map(|fact| fact.strip_prefix("dsn=")).and_then(|code| code.parse().ok());
     let (status, words) = rest.split_once(' ').unwrap_or((rest, ""));
     let words = words.trim();
