@@ -38,6 +38,8 @@ pub struct Config {
     pub pools: BTreeMap<PoolName, Vec<RelayName>>,
     /// Worker.
     pub worker: WorkerSettings,
+    /// What comes back from beyond the relay.
+    pub feedback: FeedbackSettings,
     /// File of the signing key; `None`: beside the store, made at first run.
     pub signing_key: Option<Secret>,
 }
@@ -391,6 +393,19 @@ impl Default for WorkerSettings {
             log: LogFormat::Text,
             retention: Some(DEFAULT_RETENTION),
         }
+    }
+}
+
+/// What comes back from beyond the relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedbackSettings {
+    /// Reports of a full or suspended mailbox, without a delivery between them, after which its address is suppressed; 1 to 100.
+    pub full_mailbox_after: u32,
+}
+
+impl Default for FeedbackSettings {
+    fn default() -> Self {
+        Self { full_mailbox_after: 3 }
     }
 }
 
