@@ -136,7 +136,7 @@ impl Followed {
         let Some(open) = &mut self.open else { return Ok(()) };
         let length = open.file.metadata()?.len();
         let read = open.offset + open.part.len() as u64;
-        let same = length >= read && (length == read || rotated::before(&open.file, open.offset)? == open.before);
+        let same = length >= read && rotated::before(&open.file, open.offset)? == open.before;
         if same {
             return Ok(());
         }
@@ -242,3 +242,6 @@ impl Open {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,9 @@ impl Watch {
         }
         let mut running = match Running::start(&mut command) {
             Ok(running) => running,
-            Err(error) => return format!("{}: {error}; name a file instead where there is no journal", program.display()),
+            Err(error) => {
+                return format!("{}: {error}; name a file instead where there is no journal", program.display());
+            }
         };
         let pipes = running.pipes();
         let (Some(out), Some(err)) = (pipes.stdout.take(), pipes.stderr.take()) else {
@@ -112,7 +114,11 @@ impl Watch {
         self.write_down(true).await;
         let status = running.end().await.map_or_else(|error| error.to_string(), |status| status.to_string());
         let said = complaint.await.unwrap_or_default();
-        if said.is_empty() { format!("{PROGRAM} ended ({status})") } else { format!("{PROGRAM} ended ({status}): {said}") }
+        if said.is_empty() {
+            format!("{PROGRAM} ended ({status})")
+        } else {
+            format!("{PROGRAM} ended ({status}): {said}")
+        }
     }
 
     fn line(&mut self, line: &[u8]) -> Vec<crate::core::feedback::Heard> {

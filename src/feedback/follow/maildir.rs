@@ -123,7 +123,8 @@ impl Maildir {
         let mut bytes = 0;
         for (at, folder) in ["new", "cur"].into_iter().enumerate() {
             let folder = self.path.join(folder);
-            let changed = fs::metadata(&folder).and_then(|meta| meta.modified()).map_err(|error| named(&folder, &error))?;
+            let changed =
+                fs::metadata(&folder).and_then(|meta| meta.modified()).map_err(|error| named(&folder, &error))?;
             if self.listed[at] == Some(changed) {
                 continue;
             }

@@ -60,9 +60,11 @@ impl<R: BufRead> Mails<R> {
                 if mail.line == 0 {
                     mail.line = self.line;
                 }
-                let quoted = starts_line && piece.iter().position(|b| *b != b'>').is_some_and(|at| {
-                    at > 0 && piece[at..].starts_with(b"From ")
-                });
+                let quoted = starts_line
+                    && piece
+                        .iter()
+                        .position(|b| *b != b'>')
+                        .is_some_and(|at| at > 0 && piece[at..].starts_with(b"From "));
                 let piece = if quoted { &piece[1..] } else { &piece[..] };
                 let room = self.most.saturating_sub(mail.bytes.len());
                 mail.is_cut |= room < piece.len();
@@ -75,7 +77,8 @@ impl<R: BufRead> Mails<R> {
         }
         // The blank line before the next mail belongs to the file.
         let whole = if mail.is_cut { None } else { mail.bytes.strip_suffix(b"\r\n\r\n").map(|rest| rest.len() + 2) };
-        let whole = whole.or_else(|| mail.bytes.strip_suffix(b"\n\n").filter(|_| !mail.is_cut).map(|rest| rest.len() + 1));
+        let whole =
+            whole.or_else(|| mail.bytes.strip_suffix(b"\n\n").filter(|_| !mail.is_cut).map(|rest| rest.len() + 1));
         mail.bytes.truncate(whole.unwrap_or(mail.bytes.len()));
         Ok(Some(mail))
     }
@@ -114,7 +117,9 @@ mod tests {
 
     fn read(text: &str, most: usize) -> Vec<(String, u64, bool)> {
         let all = mails(BufReader::with_capacity(7, text.as_bytes()), most);
-        all.map(|mail| mail.unwrap()).map(|mail| (String::from_utf8(mail.bytes).unwrap(), mail.line, mail.is_cut)).collect()
+        all.map(|mail| mail.unwrap())
+            .map(|mail| (String::from_utf8(mail.bytes).unwrap(), mail.line, mail.is_cut))
+            .collect()
     }
 
     #[test]

@@ -101,11 +101,19 @@ pub fn start(
     }
     let places = Arc::new(Places::open(&places_file(store)));
     let desk = Desk { take, clock: clock.clone(), places, zone: zone.clone() };
+    let mut watched: Vec<&LogPlace> = Vec::new();
     for log in &settings.logs {
+        // Two relays (two pools of one host) may share a log.
+        if watched.contains(&&log.place) {
+            continue;
+        }
+        watched.push(&log.place);
         let (desk, relay) = (desk.clone(), log.relay.clone());
         match &log.place {
             LogPlace::File(path) => watchers.spawn(log::follow(desk, relay, path.clone())),
-            LogPlace::Journal(unit) => watchers.spawn(journal::follow(desk, relay, unit.clone(), journal::PROGRAM.into())),
+            LogPlace::Journal(unit) => {
+                watchers.spawn(journal::follow(desk, relay, unit.clone(), journal::PROGRAM.into()))
+            }
         };
     }
     for mailbox in &settings.mailboxes {
@@ -113,3 +121,6 @@ pub fn start(
     }
     watchers
 }
+
+#[cfg(test)]
+mod tests;

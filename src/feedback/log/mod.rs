@@ -178,11 +178,7 @@ fn bounded(text: &str, most: usize) -> String {
 ///
 /// # Errors
 /// Of each item: the log cannot be read on; nothing follows.
-pub fn read_all(
-    log: impl BufRead,
-    zone: TimeZone,
-    now: Timestamp,
-) -> impl Iterator<Item = io::Result<Vec<Heard>>> {
+pub fn read_all(log: impl BufRead, zone: TimeZone, now: Timestamp) -> impl Iterator<Item = io::Result<Vec<Heard>>> {
     let (mut log, mut reader, mut is_over) = (log, Reader::new(zone), false);
     let mut line = Vec::new();
     std::iter::from_fn(move || {

@@ -178,7 +178,9 @@ mod tests {
     #[test]
     fn ours_are_told_from_others() {
         assert!(may_carry_a_token(OURS) && may_carry_a_token(&ID.to_uppercase()));
-        for text in ["", "news@m.example.jp", "20261126010000.4XyZ12abc@relay.example", "0123456789abcdef0123456789abcdef@x.jp"] {
+        for text in
+            ["", "news@m.example.jp", "20261126010000.4XyZ12abc@relay.example", "0123456789abcdef0123456789abcdef@x.jp"]
+        {
             assert!(!may_carry_a_token(text), "{text}");
         }
         let mut queue = Queue::default();

@@ -157,7 +157,10 @@ mod tests {
     #[test]
     fn the_next_hops_queue_id_is_found() {
         assert_eq!(next_queue_id("250 2.0.0 Ok: queued as 4XyZb"), Some("4XyZb"));
-        assert_eq!(next_queue_id("250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as A1B2C3"), Some("A1B2C3"));
+        assert_eq!(
+            next_queue_id("250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as A1B2C3"),
+            Some("A1B2C3")
+        );
         assert_eq!(next_queue_id("forwarded as A1B2C3"), Some("A1B2C3"));
         assert_eq!(next_queue_id("250 2.0.0 OK  1795654800 a-b.12 - gsmtp"), None);
     }

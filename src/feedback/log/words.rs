@@ -101,9 +101,9 @@ fn stage_of(doing: &str) -> Option<Stage> {
 /// `mx.example.jp` of `mx.example.jp[192.0.2.1]:25`; the address where the name is not known; `None`: no host.
 pub(super) fn host_name(text: &str) -> Option<String> {
     let text = text.trim();
-    let (name, address) = text.split_once('[').map_or((text, ""), |(name, rest)| {
-        (name, rest.split_once(']').map_or(rest, |(address, _)| address))
-    });
+    let (name, address) = text
+        .split_once('[')
+        .map_or((text, ""), |(name, rest)| (name, rest.split_once(']').map_or(rest, |(address, _)| address)));
     let name = if matches!(name, "" | "unknown") { address } else { name };
     let fits = |name: &str| name.len() <= 255 && !name.contains(char::is_whitespace) && !name.starts_with('/');
     (!matches!(name, "" | "none") && fits(name)).then(|| name.to_owned())
@@ -175,7 +175,13 @@ mod tests {
         (said.code, said.enhanced.map(|e| e.to_string()).unwrap_or_default(), said.text, stage, remote)
     }
 
-    fn told(code: u16, enhanced: &str, text: &str, stage: Option<Stage>, remote: &str) -> (Option<u16>, String, String, Option<Stage>, Option<String>) {
+    fn told(
+        code: u16,
+        enhanced: &str,
+        text: &str,
+        stage: Option<Stage>,
+        remote: &str,
+    ) -> (Option<u16>, String, String, Option<Stage>, Option<String>) {
         ((code > 0).then_some(code), enhanced.into(), text.into(), stage, (!remote.is_empty()).then(|| remote.into()))
     }
 
@@ -212,7 +218,11 @@ mod tests {
     fn what_the_relay_says_itself_is_kept_whole() {
         for (text, stage, remote) in [
             ("connect to mx.docomo.ne.jp[192.0.2.1]:25: Connection timed out", Some(Stage::Connect), "mx.docomo.ne.jp"),
-            ("lost connection with mx[192.0.2.1] while receiving the initial server greeting", Some(Stage::Greeting), "mx"),
+            (
+                "lost connection with mx[192.0.2.1] while receiving the initial server greeting",
+                Some(Stage::Greeting),
+                "mx",
+            ),
             ("lost connection with mx[192.0.2.1] while sending RCPT TO", Some(Stage::Rcpt), "mx"),
             ("lost connection with mx[192.0.2.1] while sending DATA command", Some(Stage::Data), "mx"),
             (
@@ -221,7 +231,11 @@ mod tests {
                 "mx",
             ),
             ("conversation with mx[192.0.2.1] timed out while sending message body", Some(Stage::Body), "mx"),
-            ("conversation with unknown[192.0.2.1] timed out while performing the EHLO handshake", Some(Stage::Hello), "192.0.2.1"),
+            (
+                "conversation with unknown[192.0.2.1] timed out while performing the EHLO handshake",
+                Some(Stage::Hello),
+                "192.0.2.1",
+            ),
             ("Cannot start TLS: handshake failure", Some(Stage::Tls), ""),
             ("local data error while talking to mx[192.0.2.1]", None, "mx"),
             ("unable to look up host mx.example.jp: Name or service not known", None, ""),
