@@ -9,6 +9,7 @@ mod feedback;
 mod lints;
 mod pieces;
 mod relay;
+mod watched;
 
 pub use lints::past_starts;
 pub(super) use pieces::{command, headers};
@@ -106,7 +107,7 @@ impl Reader<'_> {
         let retry = pieces::retry(&fields, RetrySettings::default());
         relay::places("retry.", fields.map("retry", "after, lifetime, uncertain"), &mut self.written.all);
         let worker = worker(&fields);
-        let feedback = feedback::read(&fields);
+        let feedback = feedback::read(&fields, self.keepers.folder);
         let signing_key = self.signing_key(&fields);
         let relays = fields
             .required("relays", "at least one relay")
