@@ -25,9 +25,9 @@ use tokio::task::JoinSet;
 use self::maildir::ReadMail;
 use self::places::Places;
 use self::trouble::Trouble;
-use super::Ear;
+use super::{Ear, InForce};
 use crate::clock::SharedClock;
-use crate::config::{FeedbackSettings, LogPlace};
+use crate::config::{Config, LogPlace};
 use crate::core::feedback::Heard;
 use crate::store::{Recorded, StoreError};
 
@@ -79,17 +79,25 @@ impl Desk {
     }
 }
 
-/// Begins to watch all sources of `settings`; they end when the set is dropped or shut down, which is safe at any time. `store` is
-/// the store's file, beside which the places are kept; `zone` is that of times in logs that name none.
-#[must_use]
-pub fn start(
-    ear: &Ear,
-    settings: &FeedbackSettings,
-    zone: &TimeZone,
-    clock: &SharedClock,
-    store: &Path,
-    read: ReadMail,
-) -> JoinSet<()> {
+/// Watches all sources of the configuration in force, and after a reload those of the new one, until it is aborted, which is safe
+/// at any time. `read` reads a mail.
+pub async fn run(ear: Ear, config: InForce, clock: SharedClock, read: ReadMail) {
+    loop {
+        let now = config();
+        // Dropped with this future, it takes the watchers with it.
+        let mut watchers = start(&ear, &now, &clock, read);
+        let is_same = |new: &Config| new.feedback == now.feedback && new.timezone == now.timezone;
+        while is_same(&config()) {
+            clock.sleep(LOOK).await;
+        }
+        tracing::info!("the logs and mailboxes that are watched have changed");
+        watchers.shutdown().await;
+    }
+}
+
+/// Begins to watch all sources of `config`; they end when the set is dropped.
+fn start(ear: &Ear, config: &Config, clock: &SharedClock, read: ReadMail) -> JoinSet<()> {
+    let settings = &config.feedback;
     let ear = ear.clone();
     let take: Take = Arc::new(move |heard| {
         let ear = ear.clone();
@@ -99,8 +107,8 @@ pub fn start(
     if settings.logs.is_empty() && settings.mailboxes.is_empty() {
         return watchers;
     }
-    let places = Arc::new(Places::open(&places_file(store)));
-    let desk = Desk { take, clock: clock.clone(), places, zone: zone.clone() };
+    let places = Arc::new(Places::open(&places_file(&config.store)));
+    let desk = Desk { take, clock: clock.clone(), places, zone: config.timezone.clone() };
     let mut watched: Vec<&LogPlace> = Vec::new();
     for log in &settings.logs {
         // Two relays (two pools of one host) may share a log.

@@ -89,7 +89,7 @@ fn dated<'a>(line: &'a str, zone: &TimeZone) -> Option<(Timestamp, &'a str)> {
 
 /// `2026-11-26T10:00:00.123+09:00`, its zone as `Z`, `+09:00`, `+0900` or left out.
 fn moment(text: &str, zone: &TimeZone) -> Option<Timestamp> {
-    if !text.as_bytes().first_chunk::<5>().is_some_and(|head| head[4] == b'-') {
+    if text.as_bytes().get(4) != Some(&b'-') {
         return None;
     }
     let local = |at: DateTime| at.to_zoned(zone.clone()).ok().map(|at| at.timestamp());
