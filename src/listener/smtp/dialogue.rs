@@ -95,6 +95,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Dialogue<'_, S> {
         let waited = tokio::select! {
             biased;
             () = self.stop.cancelled() => Waited::Stopped,
+            // Who is always heard in time is not heard for ever.
+            () = std::future::ready(()), if patience.is_zero() => Waited::TooLate,
             read = read_line(&mut self.stream, line) => Waited::Came(read?),
             () = self.desk.hands.clock.sleep(patience) => Waited::TooLate,
         };
@@ -307,6 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Dialogue<'_, S> {
         let patience = self.patience(end.saturating_sub(self.desk.hands.clock.elapsed()));
         let waited = tokio::select! {
             biased;
+            () = std::future::ready(()), if patience.is_zero() => Waited::TooLate,
             read = self.stream.fill_buf() => Waited::Came(read?.is_empty()),
             () = self.desk.hands.clock.sleep(patience) => Waited::TooLate,
         };
