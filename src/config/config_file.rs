@@ -6,6 +6,7 @@
 mod auth;
 mod dkim;
 mod lints;
+mod listen;
 mod pieces;
 mod relay;
 
@@ -105,6 +106,7 @@ impl Reader<'_> {
         let retry = pieces::retry(&fields, RetrySettings::default());
         relay::places("retry.", fields.map("retry", "after, lifetime, uncertain"), &mut self.written.all);
         let worker = worker(&fields);
+        let listen = listen::read(&fields, self.keepers.folder);
         let signing_key = self.signing_key(&fields);
         let relays = fields
             .required("relays", "at least one relay")
@@ -124,6 +126,7 @@ impl Reader<'_> {
             relays,
             pools,
             worker,
+            listen,
             signing_key,
         };
         if !problems.refused() {

@@ -57,11 +57,7 @@ impl FromStr for Network {
             Some(_) => return Err(NetworkError::Form),
         };
         let network = Self { address, prefix };
-        if network.contains(address) {
-            Ok(network)
-        } else {
-            Err(NetworkError::Bits)
-        }
+        if network.contains(address) { Ok(network) } else { Err(NetworkError::Bits) }
     }
 }
 

@@ -21,10 +21,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::{ListenSettings, Socket};
+
 pub use hands::{Hands, Mail, Reading, Taken, Taking};
 pub use places::{Ours, whose};
-pub use socket::{Door, Place, Protocol};
 use socket::{Accepted, Listening};
+pub use socket::{Door, Protocol};
 use spool::Room;
 
 /// What bounds the listeners, all of them together.
@@ -61,14 +63,14 @@ impl Default for Bounds {
 /// A listener at work.
 #[derive(Debug)]
 pub struct Serving {
-    place: Place,
+    place: Socket,
     tracker: TaskTracker,
 }
 
 impl Serving {
     /// Where it listens; the port that the system chose, where 0 was asked for.
     #[must_use]
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &Socket {
         &self.place
     }
 
@@ -124,6 +126,15 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.connections.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+/// The doors that `listen` asks for.
+#[must_use]
+pub fn doors(listen: &ListenSettings) -> Vec<Door> {
+    let door = |protocol, place| Door { protocol, place, allow: listen.allow.clone() };
+    let smtp = listen.smtp.map(|addr| door(Protocol::Smtp, Socket::Tcp(addr)));
+    let lmtp = listen.lmtp.clone().map(|place| door(Protocol::Lmtp, place));
+    smtp.into_iter().chain(lmtp).collect()
 }
 
 /// Opens `door` and serves it until `stop`. Must be called on a tokio runtime.

@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use hikagen::clock::{PacedClock, SharedClock, SystemClock};
 use hikagen::compose::Tokens;
-use hikagen::config::Config;
+use hikagen::config::{Config, Socket};
 use hikagen::core::campaign::MessageId;
-use hikagen::listener::smtp::{
-    Bounds, Desk, Door, Hands, Mail, Ours, Place, Protocol, Serving, Taken, Taking, serve, whose,
-};
+use hikagen::listener::smtp::{Bounds, Desk, Door, Hands, Mail, Ours, Protocol, Serving, Taken, Taking, serve, whose};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, watch};
@@ -94,13 +92,13 @@ impl Book {
 }
 
 async fn open(protocol: Protocol, book: &Book, bounds: Bounds) -> (Serving, CancellationToken) {
-    let door = Door { protocol, place: Place::Tcp("127.0.0.1:0".parse().unwrap()), allow: Vec::new() };
+    let door = Door { protocol, place: Socket::Tcp("127.0.0.1:0".parse().unwrap()), allow: Vec::new() };
     let stop = CancellationToken::new();
     (serve(&door, book.desk(bounds, Arc::new(SystemClock)), stop.clone()).await.unwrap(), stop)
 }
 
 async fn connect(serving: &Serving) -> TcpStream {
-    let Place::Tcp(addr) = serving.place() else { panic!("not TCP") };
+    let Socket::Tcp(addr) = serving.place() else { panic!("not TCP") };
     TcpStream::connect(addr).await.unwrap()
 }
 
@@ -249,8 +247,8 @@ async fn malformed_commands_are_refused_bounded_and_never_repeated() {
     )
     .await;
     let expected = [
-        "220", "503", "250", "503", "503", "250", "503", "503", "500", "500", "500", "500", "502", "502", "252",
-        "502", "503", "250", "250", "221",
+        "220", "503", "250", "503", "503", "250", "503", "503", "500", "500", "500", "500", "502", "502", "252", "502",
+        "503", "250", "250", "221",
     ];
     assert_eq!(codes(&output), expected, "{output}");
     assert!(!output.contains("evil") && !output.contains("root"), "{output}");
@@ -304,8 +302,7 @@ async fn chunks_are_put_together_and_never_taken_for_commands() {
         ),
     )
     .await;
-    let expected =
-        ["220", "250", "503", "250", "503", "250", "250", "250", "503", "503", "250", "250", "501", "221"];
+    let expected = ["220", "250", "503", "250", "503", "250", "250", "250", "503", "503", "250", "250", "501", "221"];
     assert_eq!(codes(&output), expected, "{output}");
     assert_eq!(book.bodies(), ["QUIT\r\n.\r\n"]);
 }
@@ -383,7 +380,7 @@ async fn at_its_end_what_is_in_hand_is_finished_and_others_come_again() {
     let output = rest(&mut busy).await;
     assert!(output.ends_with("250 2.0.0 Ok\r\n421 4.3.2 Shutting down, come again later\r\n"), "{output}");
     serving.ended().await;
-    let Place::Tcp(addr) = serving.place() else { panic!("not TCP") };
+    let Socket::Tcp(addr) = serving.place() else { panic!("not TCP") };
     assert!(TcpStream::connect(addr).await.is_err());
     assert_eq!(book.bodies(), ["hello\r\n"]);
 }
@@ -471,7 +468,7 @@ async fn a_session_ends_and_who_reads_no_answers_is_not_waited_for() {
 }
 
 fn unix(path: &Path) -> Door {
-    Door { protocol: Protocol::Lmtp, place: Place::Unix(path.to_owned()), allow: Vec::new() }
+    Door { protocol: Protocol::Lmtp, place: Socket::Unix(path.to_owned()), allow: Vec::new() }
 }
 
 #[tokio::test]

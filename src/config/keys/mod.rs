@@ -10,6 +10,7 @@ pub mod campaign;
 pub mod configuration;
 pub mod destinations;
 pub mod forms;
+pub mod listen;
 pub mod plan;
 mod schema;
 

@@ -188,15 +188,9 @@ mod tests {
         let wire = format!("NOOP\r\nNOOP\nNOOP\ra\r\nN\0OP\r\n{long}QUIT\r\n{}", "y".repeat(OVERLONG_MAX + 1));
         let mut reader = BufReader::with_capacity(7, wire.as_bytes());
         let mut line = Vec::new();
-        for expected in [
-            Line::Whole,
-            Line::Malformed,
-            Line::Malformed,
-            Line::Malformed,
-            Line::TooLong,
-            Line::Whole,
-            Line::End,
-        ] {
+        for expected in
+            [Line::Whole, Line::Malformed, Line::Malformed, Line::Malformed, Line::TooLong, Line::Whole, Line::End]
+        {
             assert_eq!(read_line(&mut reader, &mut line).await.expect("read"), expected);
             assert!(line.len() <= LINE_MAX);
         }

@@ -3,18 +3,17 @@
 //! Invariants: loopback is let in, others only from the networks that are named; the socket of a listener that lives is never taken
 //! away, one that a dead listener left is; a Unix socket is for its owner and group (mode 0660).
 
-use std::fmt;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use crate::config::Network;
+use crate::config::{Network, Socket};
 
 /// What is spoken behind a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,31 +35,13 @@ impl Protocol {
     }
 }
 
-/// Where a door is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// Address and port.
-    Tcp(SocketAddr),
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(addr) => addr.fmt(f),
-            Self::Unix(path) => path.display().fmt(f),
-        }
-    }
-}
-
 /// What to open, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Door {
     /// What is spoken.
     pub protocol: Protocol,
     /// Where.
-    pub place: Place,
+    pub place: Socket,
     /// Networks that are let in beside loopback.
     pub allow: Vec<Network>,
 }
@@ -68,7 +49,7 @@ pub struct Door {
 /// An open door.
 pub(super) struct Listening {
     kind: Kind,
-    place: Place,
+    place: Socket,
     allow: Vec<Network>,
     /// Device and inode of our socket: another's at the same path is not ours to remove.
     node: Option<(u64, u64)>,
@@ -96,12 +77,12 @@ impl Listening {
         let fail = |error: io::Error| format!("`listen.{key}`: {} cannot be listened on: {error}", door.place);
         let allow = door.allow.clone();
         match &door.place {
-            Place::Tcp(addr) => {
+            Socket::Tcp(addr) => {
                 let listener = TcpListener::bind(addr).await.map_err(fail)?;
-                let place = Place::Tcp(listener.local_addr().map_err(fail)?);
+                let place = Socket::Tcp(listener.local_addr().map_err(fail)?);
                 Ok(Self { kind: Kind::Tcp(listener), place, allow, node: None })
             }
-            Place::Unix(path) => {
+            Socket::Unix(path) => {
                 let listener = bind_unix(path).map_err(fail)?;
                 let node = std::fs::symlink_metadata(path).ok().map(|m| (m.dev(), m.ino()));
                 Ok(Self { kind: Kind::Unix(listener), place: door.place.clone(), allow, node })
@@ -109,7 +90,7 @@ impl Listening {
         }
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &Socket {
         &self.place
     }
 
@@ -133,7 +114,7 @@ impl Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        if let (Place::Unix(path), Some(node)) = (&self.place, self.node)
+        if let (Socket::Unix(path), Some(node)) = (&self.place, self.node)
             && std::fs::symlink_metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == node)
         {
             // One that stays is taken for a dead listener's by the next.
