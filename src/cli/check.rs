@@ -51,6 +51,7 @@ struct Everything {
     drain: String,
     disk_floor: u64,
     retention: String,
+    full_mailbox_after: u32,
     signing_key: String,
     relays: Vec<Relay>,
     pools: BTreeMap<String, Vec<String>>,
@@ -178,6 +179,7 @@ fn everything(
         drain: show_span(config.worker.drain),
         disk_floor: config.worker.disk_floor,
         retention: config.worker.retention.map_or_else(|| "forever".to_owned(), show_span),
+        full_mailbox_after: config.feedback.full_mailbox_after,
         signing_key: key.map_or_else(|| "beside the store, made at first run".to_owned(), |key| format!("{key:?}")),
         relays: config
             .relays
@@ -258,7 +260,8 @@ impl Everything {
         let on_event = self.on_event.as_ref().map_or_else(|| "none".to_owned(), |words| words.join(" "));
         let mut out = format!(
             "{verdict}in force: {}\n  store {}, timezone {}, {} destination groups, {} reply rules\n  \
-             drain {}, disk floor {} bytes, retention {}, on_event {on_event}, signing key {}\n",
+             drain {}, disk floor {} bytes, retention {}, on_event {on_event}, signing key {}\n  \
+             an address is suppressed after {} reports of a full mailbox\n",
             self.configuration,
             self.store,
             self.timezone,
@@ -268,6 +271,7 @@ impl Everything {
             grouped(self.disk_floor),
             self.retention,
             self.signing_key,
+            self.full_mailbox_after,
         );
         for (pool, relays) in &self.pools {
             out.push_str(&format!("  pool {pool}: {}\n", relays.join(", then ")));

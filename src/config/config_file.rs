@@ -5,6 +5,7 @@
 
 mod auth;
 mod dkim;
+mod feedback;
 mod lints;
 mod listen;
 mod pieces;
@@ -107,6 +108,7 @@ impl Reader<'_> {
         relay::places("retry.", fields.map("retry", "after, lifetime, uncertain"), &mut self.written.all);
         let worker = worker(&fields);
         let listen = listen::read(&fields, self.keepers.folder);
+        let feedback = feedback::read(&fields);
         let signing_key = self.signing_key(&fields);
         let relays = fields
             .required("relays", "at least one relay")
@@ -127,6 +129,7 @@ impl Reader<'_> {
             pools,
             worker,
             listen,
+            feedback,
             signing_key,
         };
         if !problems.refused() {

@@ -44,6 +44,8 @@ pub struct Config {
     pub worker: WorkerSettings,
     /// Where it takes what comes back.
     pub listen: ListenSettings,
+    /// What comes back from beyond the relay.
+    pub feedback: FeedbackSettings,
     /// File of the signing key; `None`: beside the store, made at first run.
     pub signing_key: Option<Secret>,
 }
@@ -397,6 +399,19 @@ impl Default for WorkerSettings {
             log: LogFormat::Text,
             retention: Some(DEFAULT_RETENTION),
         }
+    }
+}
+
+/// What comes back from beyond the relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedbackSettings {
+    /// Reports of a full or suspended mailbox, without a delivery between them, after which its address is suppressed; 1 to 100.
+    pub full_mailbox_after: u32,
+}
+
+impl Default for FeedbackSettings {
+    fn default() -> Self {
+        Self { full_mailbox_after: 3 }
     }
 }
 

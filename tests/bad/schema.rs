@@ -531,7 +531,7 @@ fn meaning(judge: &Judge, value: &Value) -> Option<String> {
         Kind::Config => {
             let config = judge.load(&text).value?;
             let relays: Vec<RelaySettings> = config.relays.values().map(|relay| with_limits(relay)).collect();
-            Some(format!("{relays:?} {:?}", config.worker))
+            Some(format!("{relays:?} {:?} {:?}", config.worker, config.feedback))
         }
     }
 }

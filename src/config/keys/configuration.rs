@@ -1,6 +1,7 @@
 //! Owns the keys of the configuration file. Read by `config::config_file`.
 
 use super::Shape::{Either, List, Map, Scalar, Shipped, Word};
+use super::feedback::FEEDBACK;
 use super::forms::*;
 use super::listen::LISTEN;
 use super::{Key, Names, Shape, Table, list, none};
@@ -44,6 +45,11 @@ pub static CONFIGURATION: Table = Table::new(
             "listen",
             Map(&LISTEN),
             "Where the worker takes what comes back from beyond the relays. Default: nowhere.",
+        ),
+        Key::new(
+            "feedback",
+            Map(&FEEDBACK),
+            "What comes back from beyond the relay: bounce mail, complaints, events, logs.",
         ),
         Key::new(
             "signing_key",

@@ -68,6 +68,8 @@ pub const CONNECTIONS: Form =
     counted("a number of connections, at most 1_000", r"^\s*0*(1_?000|[1-9][0-9]{0,2})\s*$", 1, 1_000);
 /// A warm-up day.
 pub const DAY: Form = counted("a warm-up day from 1 to 400", r"^\s*0*(400|[1-3][0-9]{2}|[1-9][0-9]?)\s*$", 1, 400);
+/// Reports about different messages.
+pub const REPORTS: Form = counted("a number of reports from 1 to 100", r"^\s*0*(100|[1-9][0-9]?)\s*$", 1, 100);
 /// A TCP port.
 pub const PORT: Form = counted("a port from 1 to 65535", r"^\+?(?=.*[1-9])[0-9]+$", 1, 65_535);
 /// An SMTP reply code.

@@ -9,6 +9,7 @@
 pub mod campaign;
 pub mod configuration;
 pub mod destinations;
+pub mod feedback;
 pub mod forms;
 pub mod listen;
 pub mod plan;
