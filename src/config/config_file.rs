@@ -7,6 +7,7 @@ mod auth;
 mod dkim;
 mod feedback;
 mod lints;
+mod listen;
 mod pieces;
 mod relay;
 mod watched;
@@ -107,6 +108,7 @@ impl Reader<'_> {
         let retry = pieces::retry(&fields, RetrySettings::default());
         relay::places("retry.", fields.map("retry", "after, lifetime, uncertain"), &mut self.written.all);
         let worker = worker(&fields);
+        let listen = listen::read(&fields, self.keepers.folder);
         let feedback = feedback::read(&fields, self.keepers.folder);
         let signing_key = self.signing_key(&fields);
         let relays = fields
@@ -127,6 +129,7 @@ impl Reader<'_> {
             relays,
             pools,
             worker,
+            listen,
             feedback,
             signing_key,
         };

@@ -1,5 +1,9 @@
 //! Owns the configuration as meant: what the worker and the commands run on.
 
+mod listen;
+
+pub use listen::{ListenSettings, Socket};
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -38,6 +42,8 @@ pub struct Config {
     pub pools: BTreeMap<PoolName, Vec<RelayName>>,
     /// Worker.
     pub worker: WorkerSettings,
+    /// Where it takes what comes back.
+    pub listen: ListenSettings,
     /// What comes back from beyond the relay.
     pub feedback: FeedbackSettings,
     /// File of the signing key; `None`: beside the store, made at first run.

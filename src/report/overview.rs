@@ -74,9 +74,9 @@ pub struct RelayView {
 /// A relay's owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OwnerView {
-    /// Host and process.
-    pub owner: String,
-    /// Since when.
+    /// Host and process; `None`: the last one ended and gave the relay back.
+    pub owner: Option<String>,
+    /// Since when it runs, or when the last one began.
     pub since: Timestamp,
     /// It runs.
     pub alive: bool,
@@ -340,8 +340,10 @@ impl RelayView {
     pub fn render(&self, config: &Config) -> String {
         let zone = &config.timezone;
         let owner = match &self.owner {
-            Some(owner) if owner.alive => format!("worker {} since {}", owner.owner, at(owner.since, zone)),
-            Some(_) => "no worker runs".to_owned(),
+            Some(OwnerView { owner: Some(owner), since, alive: true }) => {
+                format!("worker {owner} since {}", at(*since, zone))
+            }
+            Some(owner) => format!("no worker runs, the last began {}", at(owner.since, zone)),
             None => "no worker ever ran".to_owned(),
         };
         let air = count(self.in_the_air, "message");

@@ -28,7 +28,7 @@ use crate::support::scene::{RelayEntry, write_campaign, write_configuration, wri
 const BESIDE: [(&str, &str); 1] = [("campaign", "campaign-eml")];
 
 /// What a schema cannot know, in the reader's words.
-const BEYOND: [&str; 51] = [
+const BEYOND: [&str; 54] = [
     "expected a time zone",
     "the file ",
     "there is no ",
@@ -80,6 +80,9 @@ const BEYOND: [&str; 51] = [
     "takes nobody without a login",
     "\"user\" is missing",
     "the DKIM key in",
+    "expected a network",
+    "is open beyond loopback",
+    "cannot have the same address",
 ];
 
 /// Values that are tried in the place of each value.

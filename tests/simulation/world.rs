@@ -115,6 +115,7 @@ fn config(seed: u64) -> (Arc<Config>, Arc<Plan>) {
         pools: [(pool, relays.keys().cloned().collect())].into(),
         relays,
         worker: WorkerSettings { drain: Duration::from_secs(60), ..WorkerSettings::default() },
+        listen: hikagen::config::ListenSettings::default(),
         feedback: FeedbackSettings::default(),
         signing_key: None,
     };

@@ -3,6 +3,7 @@
 use super::Shape::{Either, List, Map, Scalar, Shipped, Word};
 use super::feedback::FEEDBACK;
 use super::forms::*;
+use super::listen::LISTEN;
 use super::{Key, Names, Shape, Table, list, none};
 use crate::config::presets::kinds;
 use crate::config::shipped::shipped_plan_names;
@@ -40,6 +41,11 @@ pub static CONFIGURATION: Table = Table::new(
         )
         .or("90d"),
         Key::new("worker", Map(&WORKER), "The worker's own settings."),
+        Key::new(
+            "listen",
+            Map(&LISTEN),
+            "Where the worker takes what comes back from beyond the relays. Default: nowhere.",
+        ),
         Key::new(
             "feedback",
             Map(&FEEDBACK),

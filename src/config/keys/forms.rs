@@ -179,6 +179,18 @@ pub const SIGNED: Form =
     Form { anything: true, longest: Some(76), ..form("the name of a header, such as X-Pool", "^[!-9<-~]+$") };
 /// An IP address.
 pub const IP: Form = form("an IP address of this machine", r"^[0-9A-Fa-f:.%]+$");
+/// Where something listens.
+pub const ADDRESS: Form = form(
+    "an address and a port such as 127.0.0.1:2526",
+    r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):(?=.*[1-9])[0-9]{1,5}$",
+);
+/// The path of a Unix socket.
+pub const SOCKET: Form = form("the path of a socket such as /run/hikagen/lmtp.sock", r"^\.{0,2}/[\s\S]");
+/// A range of IP addresses.
+pub const NETWORK: Form = form(
+    "a network such as 10.1.0.0/16, or one address",
+    r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(/[0-9]{1,3})?$",
+);
 /// An envelope sender.
 pub const ENVELOPE: Form = form(
     "an address with {token} once, before the @, such as bounce+{token}@m.example.jp",

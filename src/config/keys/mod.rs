@@ -11,6 +11,7 @@ pub mod configuration;
 pub mod destinations;
 pub mod feedback;
 pub mod forms;
+pub mod listen;
 pub mod plan;
 mod schema;
 
