@@ -14,6 +14,7 @@ use crate::config::in_force::{InForce, lane_in_force, relay_in_force};
 use crate::config::problem::{Problem, Severity, SourceFile, render};
 use crate::config::{Answers, Config, RelaySettings};
 use crate::core::campaign::CampaignState;
+use crate::core::names::RelayName;
 use crate::core::units::{grouped, show_span};
 use crate::report::overview::overview;
 use crate::report::signing::{Sender, Signing, signing};
@@ -50,6 +51,7 @@ struct Everything {
     drain: String,
     disk_floor: u64,
     retention: String,
+    full_mailbox_after: u32,
     signing_key: String,
     relays: Vec<Relay>,
     pools: BTreeMap<String, Vec<String>>,
@@ -81,7 +83,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         let now = context.clock.now();
         problems.extend(config_file::past_starts(config, written, |zone| now.to_zoned(zone.clone()).date()));
     }
-    let (mut senders, mut remarks) = (Vec::new(), Vec::new());
+    let (mut senders, mut remarks, mut signings) = (Vec::new(), Vec::new(), BTreeMap::new());
     for path in &args.campaigns {
         let (sender, found) = campaign(path, config.as_ref(), context, &mut remarks);
         senders.extend(sender);
@@ -90,12 +92,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     if let (Some(config), Some(written)) = (&config, &written) {
         senders.extend(stored_senders(context, config, &senders));
         for relay in config.relays.values() {
-            problems.extend(signing(relay, config, &senders).problems(relay, written));
+            let signing = signing(relay, config, &senders);
+            problems.extend(signing.problems(relay, written));
+            signings.insert(relay.name.clone(), signing);
         }
     }
     problems.sort_by_key(|problem| problem.severity);
     let refused = problems.iter().any(|p| args.strict || p.severity == Severity::Problem);
-    let mut in_force = config.zip(written).map(|(config, written)| everything(context, &config, &written, &senders));
+    let mut in_force = config.zip(written).map(|(config, written)| everything(context, &config, &written, signings));
     in_force.iter_mut().for_each(|all| all.notes.append(&mut remarks));
     let coloured = !context.json && std::io::IsTerminal::is_terminal(&std::io::stdout());
     let mut text = render(&problems, coloured);
@@ -157,7 +161,12 @@ fn stored_senders(context: &Context, config: &Config, given: &[Sender]) -> Vec<S
     rows.map(|row| Sender { campaign: row.name.to_string(), pool: row.pool, from: row.from }).collect()
 }
 
-fn everything(context: &Context, config: &Config, written: &Written, senders: &[Sender]) -> Everything {
+fn everything(
+    context: &Context,
+    config: &Config,
+    written: &Written,
+    mut signings: BTreeMap<RelayName, Signing>,
+) -> Everything {
     let today = today(context, config);
     let key = config.signing_key.as_ref();
     Everything {
@@ -170,8 +179,13 @@ fn everything(context: &Context, config: &Config, written: &Written, senders: &[
         drain: show_span(config.worker.drain),
         disk_floor: config.worker.disk_floor,
         retention: config.worker.retention.map_or_else(|| "forever".to_owned(), show_span),
+        full_mailbox_after: config.feedback.full_mailbox_after,
         signing_key: key.map_or_else(|| "beside the store, made at first run".to_owned(), |key| format!("{key:?}")),
-        relays: config.relays.values().map(|relay| self::relay(relay, config, written, senders, &today)).collect(),
+        relays: config
+            .relays
+            .values()
+            .filter_map(|relay| Some(self::relay(relay, config, written, signings.remove(&relay.name)?, &today)))
+            .collect(),
         pools: config
             .pools
             .iter()
@@ -206,7 +220,7 @@ fn relay(
     relay: &RelaySettings,
     config: &Config,
     written: &Written,
-    senders: &[Sender],
+    signing: Signing,
     today: &BTreeMap<String, (u32, u32)>,
 ) -> Relay {
     let lanes = config.groups.buckets().into_iter().map(|(bucket, groups)| {
@@ -220,7 +234,7 @@ fn relay(
     Relay {
         relay: relay.name.to_string(),
         settings: relay_in_force(relay, written),
-        signing: signing(relay, config, senders),
+        signing,
         notes: relay.known.as_ref().map_or_else(Vec::new, |known| known.preset.notes.clone()),
         lanes: lanes.collect(),
     }
@@ -246,7 +260,8 @@ impl Everything {
         let on_event = self.on_event.as_ref().map_or_else(|| "none".to_owned(), |words| words.join(" "));
         let mut out = format!(
             "{verdict}in force: {}\n  store {}, timezone {}, {} destination groups, {} reply rules\n  \
-             drain {}, disk floor {} bytes, retention {}, on_event {on_event}, signing key {}\n",
+             drain {}, disk floor {} bytes, retention {}, on_event {on_event}, signing key {}\n  \
+             an address is suppressed after {} reports of a full mailbox\n",
             self.configuration,
             self.store,
             self.timezone,
@@ -256,6 +271,7 @@ impl Everything {
             grouped(self.disk_floor),
             self.retention,
             self.signing_key,
+            self.full_mailbox_after,
         );
         for (pool, relays) in &self.pools {
             out.push_str(&format!("  pool {pool}: {}\n", relays.join(", then ")));

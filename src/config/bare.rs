@@ -12,7 +12,8 @@ use jiff::tz::TimeZone;
 use super::groups_file::Destinations;
 use super::plan_file::read_plan;
 use super::settings::{
-    Answers, Config, RelayLimits, RelaySettings, RetrySettings, Timeouts, TlsMode, Uncertain, Warmup, WorkerSettings,
+    Answers, Config, FeedbackSettings, ListenSettings, RelayLimits, RelaySettings, RetrySettings, Timeouts, TlsMode,
+    Uncertain, Warmup, WorkerSettings,
 };
 use crate::core::names::{BucketName, PoolName, RelayName};
 use crate::core::plan::Plan;
@@ -53,6 +54,8 @@ pub fn bare_config(store: &Path, remembered: &Remembered) -> Config {
         relays,
         pools,
         worker: WorkerSettings::default(),
+        listen: ListenSettings::default(),
+        feedback: FeedbackSettings::default(),
         signing_key: None,
     }
 }

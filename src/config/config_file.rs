@@ -5,9 +5,12 @@
 
 mod auth;
 mod dkim;
+mod feedback;
 mod lints;
+mod listen;
 mod pieces;
 mod relay;
+mod watched;
 
 pub use lints::past_starts;
 pub(super) use pieces::{command, headers};
@@ -105,6 +108,8 @@ impl Reader<'_> {
         let retry = pieces::retry(&fields, RetrySettings::default());
         relay::places("retry.", fields.map("retry", "after, lifetime, uncertain"), &mut self.written.all);
         let worker = worker(&fields);
+        let listen = listen::read(&fields, self.keepers.folder);
+        let feedback = feedback::read(&fields, self.keepers.folder);
         let signing_key = self.signing_key(&fields);
         let relays = fields
             .required("relays", "at least one relay")
@@ -124,6 +129,8 @@ impl Reader<'_> {
             relays,
             pools,
             worker,
+            listen,
+            feedback,
             signing_key,
         };
         if !problems.refused() {

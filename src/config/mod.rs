@@ -11,6 +11,7 @@ pub mod fields;
 pub mod groups_file;
 pub mod in_force;
 pub mod keys;
+mod network;
 pub mod plan_file;
 pub mod presets;
 pub mod problem;
@@ -21,4 +22,5 @@ pub mod shipped;
 mod struck;
 pub mod tree;
 
+pub use network::{Network, NetworkError};
 pub use settings::*;

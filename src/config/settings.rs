@@ -1,5 +1,9 @@
 //! Owns the configuration as meant: what the worker and the commands run on.
 
+mod listen;
+
+pub use listen::{ListenSettings, Socket};
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -38,6 +42,10 @@ pub struct Config {
     pub pools: BTreeMap<PoolName, Vec<RelayName>>,
     /// Worker.
     pub worker: WorkerSettings,
+    /// Where it takes what comes back.
+    pub listen: ListenSettings,
+    /// What comes back from beyond the relay.
+    pub feedback: FeedbackSettings,
     /// File of the signing key; `None`: beside the store, made at first run.
     pub signing_key: Option<Secret>,
 }
@@ -392,6 +400,41 @@ impl Default for WorkerSettings {
             retention: Some(DEFAULT_RETENTION),
         }
     }
+}
+
+/// What comes back from beyond the relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedbackSettings {
+    /// Reports of a full or suspended mailbox, without a delivery between them, after which its address is suppressed; 1 to 100.
+    pub full_mailbox_after: u32,
+    /// Maildir folders to which bounces and complaints come.
+    pub mailboxes: Vec<PathBuf>,
+    /// Logs of relays.
+    pub logs: Vec<LogSettings>,
+}
+
+impl Default for FeedbackSettings {
+    fn default() -> Self {
+        Self { full_mailbox_after: 3, mailboxes: Vec::new(), logs: Vec::new() }
+    }
+}
+
+/// The log of one relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The relay.
+    pub relay: RelayName,
+    /// Where its log is.
+    pub place: LogPlace,
+}
+
+/// Where a log is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogPlace {
+    /// In a file, which may be rotated.
+    File(PathBuf),
+    /// In the systemd journal, under this unit.
+    Journal(String),
 }
 
 /// How the worker logs.

@@ -224,7 +224,7 @@ fn listed(seed: &Seed, header: &Header, groups: &Groups) -> Result<Sown, String>
     }
     if let Some((name, _)) = seed.columns.iter().find(|(name, _)| !is_column(name, header)) {
         let near = did_you_mean(name, header.names.iter().map(String::as_str));
-        let near = near.map(|n| format!("; did you mean \"{n}\"?")).unwrap_or_default();
+        let near = near.map_or_else(|| ".".to_owned(), |n| format!("; did you mean \"{n}\"?"));
         let columns = header.names.join(", ");
         return Err(format!("the list has no column \"{}\"{near} Its columns: {columns}", name.escape_debug()));
     }

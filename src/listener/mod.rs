@@ -2,3 +2,5 @@
 //!
 //! Invariants: loopback unless configured otherwise; every connection is bounded in time, size and number; a socket that cannot be
 //! opened is told at once and stops nothing else.
+
+pub mod smtp;

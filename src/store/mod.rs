@@ -214,7 +214,7 @@ pub trait Store: Send + Sync {
     /// Verdicts of a relay (or all), newest first, since `since`.
     async fn verdicts(&self, relay: Option<&RelayName>, since: Date) -> Result<Vec<(RelayName, Verdict)>, StoreError>;
 
-    /// Who owns which relay, and what is in the air there.
+    /// Who owns which relay, or owned it last, and what is in the air there.
     async fn owners(&self) -> Result<Vec<OwnerRow>, StoreError>;
 
     /// A message.
@@ -240,16 +240,7 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<MessageRow>, StoreError>;
     /// The messages to a campaign's seeds, in the order of their intake, at most 1,000.
-    async fn seeds_of(&self, id: CampaignId) -> Result<Vec<MessageRow>, StoreError> {
-        let (mut seeds, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.messages_of(id, &[], after, 2_000).await?;
-            let Some(last) = page.last() else { return Ok(seeds) };
-            after = Some(last.id);
-            seeds.extend(page.into_iter().filter(MessageRow::is_seed));
-            seeds.truncate(1_000);
-        }
-    }
+    async fn seeds_of(&self, id: CampaignId) -> Result<Vec<MessageRow>, StoreError>;
 
     /// How many messages leave before this one in its bucket and pool (same or earlier class; an estimate across campaigns that
     /// share). `None` when it is not in line.

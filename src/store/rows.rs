@@ -454,9 +454,9 @@ pub struct OwnerRow {
     pub relay: RelayName,
     /// Token.
     pub token: i64,
-    /// Host, process, since.
-    pub owner: String,
-    /// Since when.
+    /// Host and process; `None`: the last owner gave it back.
+    pub owner: Option<String>,
+    /// Since when the owner has it, or the last one had it.
     pub since: Timestamp,
     /// Whether the owner lives (its lock is held).
     pub alive: bool,

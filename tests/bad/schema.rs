@@ -28,7 +28,7 @@ use crate::support::scene::{RelayEntry, write_campaign, write_configuration, wri
 const BESIDE: [(&str, &str); 1] = [("campaign", "campaign-eml")];
 
 /// What a schema cannot know, in the reader's words.
-const BEYOND: [&str; 51] = [
+const BEYOND: [&str; 54] = [
     "expected a time zone",
     "the file ",
     "there is no ",
@@ -80,6 +80,9 @@ const BEYOND: [&str; 51] = [
     "takes nobody without a login",
     "\"user\" is missing",
     "the DKIM key in",
+    "expected a network",
+    "is open beyond loopback",
+    "cannot have the same address",
 ];
 
 /// Values that are tried in the place of each value.
@@ -528,7 +531,7 @@ fn meaning(judge: &Judge, value: &Value) -> Option<String> {
         Kind::Config => {
             let config = judge.load(&text).value?;
             let relays: Vec<RelaySettings> = config.relays.values().map(|relay| with_limits(relay)).collect();
-            Some(format!("{relays:?} {:?}", config.worker))
+            Some(format!("{relays:?} {:?} {:?}", config.worker, config.feedback))
         }
     }
 }

@@ -120,7 +120,7 @@ async fn a_variable_that_no_object_has_is_told_with_what_was_meant() {
     submission.content.text = Some("{{ nmae }}\n{{ shop.ctiy }}\n{{ name.first }}".to_owned());
     let refused = desk.submit_as(&submission, Options::default()).await.unwrap_err();
     for words in [
-        "text template:1: {{ nmae }} is neither a column of the list nor built in; did you mean \"name\"?",
+        "text template:1: {{ nmae }} is neither a column of the list nor built in; did you mean \"name\"? Its columns: ",
         "text template:2: {{ shop.ctiy }} is no key of the objects \"shop\"; did you mean \"shop.city\"?",
         "{{ name.first }} asks for a part of \"name\"",
     ] {
@@ -263,7 +263,7 @@ async fn a_seed_that_cannot_be_sent_stops_the_submission_before_anything_is_stor
         "campaign.yaml:7: seed nobody: an address is",
         "seed a..b@gmail.com: group gmail never gave",
         "seed x@vertuclub.ne.jp: the domain vertuclub.ne.jp is out of service",
-        "seed b@gmail.com: the list has no column \"nmae\"; did you mean \"name\"?",
+        "seed b@gmail.com: the list has no column \"nmae\"; did you mean \"name\"? Its columns: ",
     ] {
         assert!(refused.contains(words), "{words} is missing in {refused}");
     }

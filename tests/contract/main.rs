@@ -5,6 +5,7 @@ mod compose;
 mod dkim;
 mod eml;
 mod intake;
+mod listener_smtp;
 mod lists;
 mod relay_connects;
 mod relay_dialogues;

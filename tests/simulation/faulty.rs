@@ -190,6 +190,7 @@ pass! {
     fn owners(&self) -> Vec<OwnerRow>;
     fn message(&self, id: MessageId) -> Option<MessageRow>;
     fn messages_to(&self, key: &str) -> Vec<MessageRow>;
+    fn seeds_of(&self, id: CampaignId) -> Vec<MessageRow>;
     fn messages_of(&self, id: CampaignId, states: &[MessageState], after: Option<MessageId>, limit: u32) -> Vec<MessageRow>;
     fn place_in_line(&self, id: MessageId) -> Option<u64>;
     fn attempts(&self, id: MessageId) -> Vec<AttemptRow>;
@@ -209,41 +210,4 @@ pass! {
     fn unknown_replies(&self, limit: u32) -> Vec<UnknownReply>;
     fn recipient_of(&self, message: MessageId) -> Option<Recipient>;
     fn forget(&self, key: &str, now: Timestamp) -> Forgotten;
-}
-
-/// A store that does not know seeds by an index of its own finds the same ones by reading on.
-#[tokio::test]
-async fn seeds_are_found_without_an_index_too() {
-    let now: Timestamp = "2026-11-24T00:00:00Z".parse().unwrap();
-    let clock: SharedClock = Arc::new(hikagen::clock::PacedClock::new(now, 1.0));
-    let store =
-        Faulty { inner: SqliteStore::in_memory(), gate: Gate::new(Trouble::None, clock), planted: Planted::Nothing };
-    let revision = Revision {
-        content: String::new(),
-        start: now,
-        finish_by: None,
-        not_after: None,
-        class: hikagen::core::campaign::Class::Bulk,
-        weight: 1,
-        digest: String::new(),
-    };
-    let new = NewCampaign {
-        name: CampaignName::new("spring").unwrap(),
-        pool: PoolName::new("news").unwrap(),
-        from: "a@m.example.jp".to_owned(),
-        revision,
-    };
-    let campaign = store.create_campaign(new, now).await.unwrap();
-    let row = |n: usize| NewMessage {
-        address: format!("u{n}@example.jp"),
-        key: format!("u{n}@example.jp"),
-        bucket: BucketName::new("default").unwrap(),
-        score: if [0, 1, 2_100, 4_999].contains(&n) { SEED_SCORE } else { SEED_SCORE - 1 },
-        columns: "{}".to_owned(),
-        refused: None,
-    };
-    store.enqueue(campaign, (0..5_000).map(row).collect(), 0, false, now).await.unwrap();
-    let seeds = store.seeds_of(campaign).await.unwrap();
-    assert_eq!(seeds.iter().map(|row| row.id.0).collect::<Vec<_>>(), [1, 2, 2_101, 5_000]);
-    assert_eq!(seeds, store.inner.seeds_of(campaign).await.unwrap());
 }

@@ -10,7 +10,7 @@ use hikagen::clock::{PacedClock, SharedClock};
 use hikagen::compose::{ComposeError, Composer, Identity, Recipient};
 use hikagen::config::groups_file::Destinations;
 use hikagen::config::plan_file::read_plan;
-use hikagen::config::{Config, RelaySettings, RetrySettings, WorkerSettings};
+use hikagen::config::{Config, FeedbackSettings, RelaySettings, RetrySettings, WorkerSettings};
 use hikagen::core::campaign::{CampaignId, Class, MessageState};
 use hikagen::core::names::{BucketName, CampaignName, PoolName, RelayName};
 use hikagen::core::plan::Plan;
@@ -115,6 +115,8 @@ fn config(seed: u64) -> (Arc<Config>, Arc<Plan>) {
         pools: [(pool, relays.keys().cloned().collect())].into(),
         relays,
         worker: WorkerSettings { drain: Duration::from_secs(60), ..WorkerSettings::default() },
+        listen: hikagen::config::ListenSettings::default(),
+        feedback: FeedbackSettings::default(),
         signing_key: None,
     };
     (Arc::new(config), plan)

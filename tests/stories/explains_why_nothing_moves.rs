@@ -47,6 +47,16 @@ Last events
 }
 
 #[tokio::test]
+async fn status_says_when_the_last_worker_began_after_it_ended() {
+    let (store, config) = (morning().await, config());
+    let owned = store.owners().await.unwrap().remove(0);
+    store.release(&Lease { relay: owned.relay, token: owned.token }).await.unwrap();
+    let shown = overview(&*store, &config, tokyo("11:15"), false).await.unwrap().render(&config);
+    assert!(shown.contains("plan spring): no worker runs, the last began 2026-11-24 08:00, 0 messages"), "{shown}");
+    assert!(shown.contains("plan steady): no worker ever ran, "), "{shown}");
+}
+
+#[tokio::test]
 async fn a_message_says_what_holds_it_when_that_opens_and_its_place_in_line() {
     let store = morning().await;
     assert_eq!(

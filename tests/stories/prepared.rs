@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use hikagen::config::plan_file::read_plan;
 use hikagen::config::{
-    Answers, Config, RelayLimits, RelaySettings, RetrySettings, Timeouts, TlsMode, Uncertain, Warmup, WorkerSettings,
+    Answers, Config, FeedbackSettings, ListenSettings, RelayLimits, RelaySettings, RetrySettings, Timeouts, TlsMode,
+    Uncertain, Warmup, WorkerSettings,
 };
 use hikagen::core::campaign::{CampaignId, Class};
 use hikagen::core::plan::{AddressForm, Group, GroupKind, GroupStatus, Groups, Limits};
@@ -88,6 +89,8 @@ pub(crate) fn config() -> Config {
         ]),
         relays: BTreeMap::from([(cold.name.clone(), cold), (warm.name.clone(), warm)]),
         worker: WorkerSettings::default(),
+        listen: ListenSettings::default(),
+        feedback: FeedbackSettings::default(),
         signing_key: None,
     }
 }

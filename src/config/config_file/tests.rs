@@ -77,7 +77,7 @@ fn every_setting_of_a_relay_is_read() {
         timeouts: { connect: 1s, command: 2s, data: 3s, end_of_data: 4s }\n    retry: { after: [1m, 1h] }\n    \
         warmup: { day: 5, started: 2026-11-20 }\n    limits: { burst: 3, connection_age: 90s }\n\
         retry: { lifetime: 12h, uncertain: 20m }\nworker: { drain: 10s, disk_floor: 1GiB, log: json }\n\
-        on_event: [notify, \"the team\"]\nsigning_key: { env: KEY }\n";
+        on_event: [notify, \"the team\"]\nfeedback: { full_mailbox_after: 5 }\nsigning_key: { env: KEY }\n";
     let read = read(&relay(settings), &[("PW", "s3cret"), ("KEY", &"0f".repeat(32))]);
     let config = read.value.as_ref().unwrap_or_else(|| panic!("{}", shown(&read)));
     let a = config.relays.values().next().unwrap();
@@ -92,6 +92,7 @@ fn every_setting_of_a_relay_is_read() {
     assert_eq!(a.limits.connection_age, Some(Duration::from_secs(90)));
     assert_eq!((config.worker.disk_floor, config.worker.log), (1 << 30, LogFormat::Json));
     assert_eq!(config.worker.on_event.as_deref(), Some(&["notify".to_owned(), "the team".to_owned()][..]));
+    assert_eq!(config.feedback.full_mailbox_after, 5);
     assert_eq!(config.signing_key.as_ref().unwrap().place, "env KEY");
 }
 

@@ -1,7 +1,9 @@
 //! Owns the keys of the configuration file. Read by `config::config_file`.
 
 use super::Shape::{Either, List, Map, Scalar, Shipped, Word};
+use super::feedback::FEEDBACK;
 use super::forms::*;
+use super::listen::LISTEN;
 use super::{Key, Names, Shape, Table, list, none};
 use crate::config::presets::kinds;
 use crate::config::shipped::shipped_plan_names;
@@ -39,6 +41,16 @@ pub static CONFIGURATION: Table = Table::new(
         )
         .or("90d"),
         Key::new("worker", Map(&WORKER), "The worker's own settings."),
+        Key::new(
+            "listen",
+            Map(&LISTEN),
+            "Where the worker takes what comes back from beyond the relays. Default: nowhere.",
+        ),
+        Key::new(
+            "feedback",
+            Map(&FEEDBACK),
+            "What comes back from beyond the relay: bounce mail, complaints, events, logs.",
+        ),
         Key::new(
             "signing_key",
             Map(&SECRET),

@@ -68,6 +68,8 @@ pub const CONNECTIONS: Form =
     counted("a number of connections, at most 1_000", r"^\s*0*(1_?000|[1-9][0-9]{0,2})\s*$", 1, 1_000);
 /// A warm-up day.
 pub const DAY: Form = counted("a warm-up day from 1 to 400", r"^\s*0*(400|[1-3][0-9]{2}|[1-9][0-9]?)\s*$", 1, 400);
+/// Reports about different messages.
+pub const REPORTS: Form = counted("a number of reports from 1 to 100", r"^\s*0*(100|[1-9][0-9]?)\s*$", 1, 100);
 /// A TCP port.
 pub const PORT: Form = counted("a port from 1 to 65535", r"^\+?(?=.*[1-9])[0-9]+$", 1, 65_535);
 /// An SMTP reply code.
@@ -177,11 +179,29 @@ pub const SIGNED: Form =
     Form { anything: true, longest: Some(76), ..form("the name of a header, such as X-Pool", "^[!-9<-~]+$") };
 /// An IP address.
 pub const IP: Form = form("an IP address of this machine", r"^[0-9A-Fa-f:.%]+$");
+/// Where something listens.
+pub const ADDRESS: Form = form(
+    "an address and a port such as 127.0.0.1:2526",
+    r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):(?=.*[1-9])[0-9]{1,5}$",
+);
+/// The path of a Unix socket.
+pub const SOCKET: Form = form("the path of a socket such as /run/hikagen/lmtp.sock", r"^\.{0,2}/[\s\S]");
+/// A range of IP addresses.
+pub const NETWORK: Form = form(
+    "a network such as 10.1.0.0/16, or one address",
+    r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(/[0-9]{1,3})?$",
+);
 /// An envelope sender.
 pub const ENVELOPE: Form = form(
     "an address with {token} once, before the @, such as bounce+{token}@m.example.jp",
     r"^(?!.*\{token\}.*\{token\})[^\u0000-\u0020]*\{token\}[^\u0000-\u0020]*@[^\u0000-\u0020@]+$",
 );
+/// A unit of systemd.
+pub const UNIT: Form = Form {
+    anything: true,
+    longest: Some(255),
+    ..form("a unit of systemd such as postfix@-.service", r"^[A-Za-z0-9:_.\\@*?-]+$")
+};
 /// A web address, with `{token}` or columns.
 pub const LINK: Form =
     form("an address such as https://example.jp/u/{token}", r"^https?://[^\u0000-\u001f\u007f-\u009f]*$");

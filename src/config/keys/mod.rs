@@ -9,7 +9,9 @@
 pub mod campaign;
 pub mod configuration;
 pub mod destinations;
+pub mod feedback;
 pub mod forms;
+pub mod listen;
 pub mod plan;
 mod schema;
 

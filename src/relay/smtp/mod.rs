@@ -73,6 +73,22 @@ impl SmtpRelay {
     }
 }
 
+/// How many complete replies stand at the front of `bytes`, read as a session reads them. The entry of the fuzz target, which
+/// cannot wait for a server to answer so.
+///
+/// # Errors
+/// In words: what is wrong with what came.
+#[doc(hidden)]
+pub fn read_replies(bytes: &[u8]) -> Result<usize, String> {
+    let mut left = bytes.to_vec();
+    let mut count = 0;
+    while let Some(reply) = replies::take(&mut left)? {
+        reply.reply();
+        count += 1;
+    }
+    Ok(count)
+}
+
 #[async_trait]
 impl Relay for SmtpRelay {
     async fn connect(&self) -> Result<Box<dyn Connection>, Delivery> {

@@ -137,7 +137,7 @@ pub(super) fn owners(db: &mut Db) -> Result<Vec<OwnerRow>> {
     let Db { conn, names } = db;
     let mut statement = conn.prepare_cached(
         "SELECT relay, token, owner, since, (SELECT count(*) FROM claimed c WHERE c.relay = l.relay)
-         FROM lease l WHERE owner IS NOT NULL ORDER BY relay",
+         FROM lease l ORDER BY relay",
     )?;
     let mut rows = statement.query([])?;
     let mut found = Vec::new();

@@ -21,7 +21,7 @@ stories! {
         assert_eq!((next.token, recovered), (2, Recovered::default()));
         let owners = world.store.owners().await.unwrap();
         let ses = owners.iter().find(|o| o.relay == relay("ses")).unwrap();
-        assert_eq!((ses.owner.as_str(), ses.alive, ses.since), ("host 2", true, at(1)));
+        assert_eq!((ses.owner.as_deref(), ses.alive, ses.since), (Some("host 2"), true, at(1)));
     }
 
     async fn an_old_token_is_refused(world: World) {
