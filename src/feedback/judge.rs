@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::core::address::Address;
 use crate::core::feedback::{Fate, Heard};
+use crate::core::names::RelayName;
 use crate::core::reply::{Action, Consequence, Reading, Reason, Signal, consequence};
 
 /// What a report means.
@@ -30,18 +31,18 @@ impl Judged {
     }
 }
 
-/// What `heard` means. The group is that of the recipient whom the report names, whose system spoke; else of `ours`, the key of
+/// What `heard` of `relay`, where that is known, means. The group is that of the recipient whom the report names, whose system spoke; else of `ours`, the key of
 /// the message that it is about. Words of a relay are those of the kind that every relay of the configuration has; where kinds
 /// differ, those of all kinds are heard: which relay handed the message on is known only where it is recorded.
 #[must_use]
-pub fn judge(config: &Config, heard: &Heard, ours: Option<&str>) -> Judged {
+pub fn judge(config: &Config, relay: Option<&RelayName>, heard: &Heard, ours: Option<&str>) -> Judged {
     if !matches!(heard.fate, Fate::Refused | Fate::Delayed) {
         return Judged { reading: None, consequence: consequence(heard.fate, None) };
     }
     let named = heard.recipient.as_deref().and_then(key_of);
     let domain = named.as_deref().or(ours).and_then(|key| key.rsplit_once('@')).map(|(_, domain)| domain);
     let group = domain.map(|domain| config.groups.route(domain).group.name.clone());
-    let reading = config.rules.read_report(kind(config), &heard.said, heard.stage, group.as_ref());
+    let reading = config.rules.read_report(kind(config, relay), &heard.said, heard.stage, group.as_ref());
     let consequence = consequence(heard.fate, Some(&reading));
     Judged { reading: Some(reading), consequence }
 }
@@ -53,7 +54,8 @@ pub fn key_of(text: &str) -> Option<String> {
     Address::parse(text).ok().map(|address| address.key())
 }
 
-fn kind(config: &Config) -> Option<&'static str> {
-    let kinds: BTreeSet<Option<&'static str>> = config.relays.values().map(|relay| relay.kind()).collect();
+fn kind(config: &Config, relay: Option<&RelayName>) -> Option<&'static str> {
+    let asked = config.relays.values().filter(|settings| relay.is_none_or(|name| settings.name == *name));
+    let kinds: BTreeSet<Option<&'static str>> = asked.map(|settings| settings.kind()).collect();
     kinds.first().copied().flatten().filter(|_| kinds.len() == 1)
 }

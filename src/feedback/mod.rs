@@ -4,8 +4,10 @@
 //! cannot be matched or read is counted and kept, never guessed into harm; only an address's own fault suppresses it.
 
 pub mod follow;
+pub mod import;
 mod judge;
 pub mod log;
+pub mod mail;
 mod whose;
 
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use crate::clock::SharedClock;
 use crate::compose::Tokens;
 use crate::config::Config;
 use crate::core::feedback::Heard;
+use crate::core::names::RelayName;
 use crate::core::reply::Consequence;
 use crate::store::{Recorded, Report, Store, StoreError, SuppressionReason};
 
@@ -49,38 +52,59 @@ impl Ear {
     /// # Errors
     /// The store cannot be written: what was recorded stays, and taking all of it again changes nothing twice.
     pub async fn take(&self, heard: Vec<Heard>) -> Result<Recorded, StoreError> {
+        let config = (self.config)();
+        let desk = Desk { config: &config, tokens: Some(&self.tokens), store: Some(&*self.store), relay: None };
         let mut all = Recorded::default();
         let mut heard = heard.into_iter();
         loop {
+            let now = self.clock.now();
             let mut reports = Vec::new();
             for one in heard.by_ref().take(AT_ONCE) {
-                reports.push(self.report(one).await?);
+                reports.push(desk.report(one, now).await?);
             }
             if reports.is_empty() {
                 return Ok(all);
             }
-            let batch = self.store.record_reports(reports, self.clock.now()).await?;
-            all.new += batch.new;
-            all.repeated += batch.repeated;
-            all.unmatched += batch.unmatched;
-            all.suppressed += batch.suppressed;
+            add(&mut all, self.store.record_reports(reports, now).await?);
         }
     }
+}
 
+/// Adds up what became of batches.
+pub fn add(all: &mut Recorded, batch: Recorded) {
+    all.new += batch.new;
+    all.repeated += batch.repeated;
+    all.unmatched += batch.unmatched;
+    all.suppressed += batch.suppressed;
+}
+
+/// What a report is matched and judged with.
+#[derive(Clone, Copy)]
+pub struct Desk<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// Tells our tokens; `None`: every mail is somebody else's.
+    pub tokens: Option<&'a Tokens>,
+    /// Knows our messages; `None`: nothing is looked up.
+    pub store: Option<&'a dyn Store>,
+    /// The relay that the reports are of, where that is known.
+    pub relay: Option<&'a RelayName>,
+}
+
+impl Desk<'_> {
     /// What of `heard` is recorded. A token whose signature is right names the message, and then the message names the address:
     /// what a report says of its recipient could be about somebody else. Which relay handed the message on is known to the
     /// store alone, so words of relays are heard as [`judge`] says.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn report(&self, heard: Heard) -> Result<Report, StoreError> {
-        let (now, config) = (self.clock.now(), (self.config)());
-        let message = token_of(&self.tokens, &heard.clues);
-        let ours = match message {
-            Some(id) => self.store.recipient_of(id).await?.map(|recipient| recipient.key),
-            None => None,
+    pub async fn report(&self, heard: Heard, now: Timestamp) -> Result<Report, StoreError> {
+        let message = self.tokens.and_then(|tokens| token_of(tokens, &heard.clues));
+        let ours = match (message, self.store) {
+            (Some(id), Some(store)) => store.recipient_of(id).await?.map(|recipient| recipient.key),
+            _ => None,
         };
-        let judged = judge(&config, &heard, ours.as_deref());
+        let judged = judge(self.config, self.relay, &heard, ours.as_deref());
         let key = ours.or_else(|| heard.recipient.as_deref().and_then(key_of));
         let (signal, action, reason, rule) = judged.facts();
         let suppress = match judged.consequence {
@@ -105,7 +129,7 @@ impl Ear {
             reason,
             rule,
             suppress,
-            mailbox_after: counted.then_some(config.feedback.full_mailbox_after),
+            mailbox_after: counted.then_some(self.config.feedback.full_mailbox_after),
             evidence: heard.evidence,
         })
     }
