@@ -41,6 +41,16 @@ pub struct Postfix {
 impl Postfix {
     /// Starts one that hands everything to the sink at `sink`, and waits until it listens.
     pub fn start(entry: &Entry<'_>, certificate: &ServerCertificate, sink: u16) -> Self {
+        Self::start_with(entry, certificate, sink, "")
+    }
+
+    /// The same; mail to `domain` is handed over by `transport` (`lmtp:inet:127.0.0.1:2527`) instead.
+    pub fn start_returning(certificate: &ServerCertificate, sink: u16, domain: &str, transport: &str) -> Self {
+        let more = format!("transport_maps = inline:{{ {{ {domain} = {transport} }} }}\n");
+        Self::start_with(&Entry::ImplicitTls, certificate, sink, &more)
+    }
+
+    fn start_with(entry: &Entry<'_>, certificate: &ServerCertificate, sink: u16, more: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("postfix-").tempdir().unwrap();
         let owner = account("postfix");
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
@@ -52,7 +62,7 @@ impl Postfix {
         let conf = folder.path().join("conf");
         fs::write(conf.join("server.pem"), format!("{}{}", certificate.key, certificate.certificate)).unwrap();
         fs::set_permissions(conf.join("server.pem"), Permissions::from_mode(0o600)).unwrap();
-        fs::write(conf.join("main.cf"), main_cf(folder.path(), entry, sink)).unwrap();
+        fs::write(conf.join("main.cf"), main_cf(folder.path(), entry, sink) + more).unwrap();
         fs::write(conf.join("master.cf"), master_cf(entry, port)).unwrap();
         if let Entry::StarttlsAndLogin { user, password } = entry {
             write_logins(folder.path(), user, password, owner);
@@ -170,6 +180,7 @@ fn master_cf(entry: &Entry<'_>, port: u16) -> String {
          proxymap unix - - n - - proxymap\n\
          smtp unix - - n - - smtp\n\
          relay unix - - n - - smtp\n\
+         lmtp unix - - n - - lmtp\n\
          error unix - - n - - error\n\
          retry unix - - n - - error\n\
          anvil unix - - n - 1 anvil\n\
