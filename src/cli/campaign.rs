@@ -129,7 +129,9 @@ fn show(name: &str, context: &Context, config: &Config) -> Outcome {
     let view = context.block_on(async {
         let row = known(&*store, name).await?;
         let (tally, folded) = (store.tally(row.id).await?, store.folded(Some(row.id)).await?);
-        Ok(CampaignShown { view: CampaignView::of(&row, &tally, &folded), seeds: seeds(&*store, row.id).await? })
+        let view = CampaignView::of(&row, &tally, &folded);
+        let (seeds, reported) = (seeds(&*store, row.id).await?, store.came_back(row.id).await?);
+        Ok(CampaignShown { view, seeds, reported })
     })?;
     context.answer(&view, &view.render(config))?;
     Ok(Exit::Done)

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Context, Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::core::campaign::MessageId;
+use crate::report::heard::ReportView;
 use crate::report::why::AttemptView;
 use crate::report::words::at;
 use crate::store::MessageRow;
@@ -50,6 +51,7 @@ struct View {
     due: Option<jiff::Timestamp>,
     relay: Option<String>,
     attempts: Vec<AttemptView>,
+    reports: Vec<ReportView>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
@@ -70,7 +72,7 @@ fn number(text: &str) -> Result<MessageId, Failure> {
     }
 }
 
-fn view(row: MessageRow, attempts: Vec<AttemptView>) -> View {
+fn view(row: MessageRow, attempts: Vec<AttemptView>, reports: Vec<ReportView>) -> View {
     #[expect(clippy::cast_precision_loss, reason = "scores are at most 1e12, in thousandths")]
     let score = row.score as f64 / 1_000.0;
     View {
@@ -88,6 +90,7 @@ fn view(row: MessageRow, attempts: Vec<AttemptView>) -> View {
         due: row.due,
         relay: row.relay.map(|relay| relay.to_string()),
         attempts,
+        reports,
     }
 }
 
@@ -101,8 +104,9 @@ fn show(id: MessageId, context: &Context, config: &Config) -> Outcome {
                 format!("there is no message {id}")
             }));
         };
-        let attempts = store.attempts(id).await?;
-        Ok(view(row, attempts.iter().map(AttemptView::of).collect()))
+        let attempts = store.attempts(id).await?.iter().map(AttemptView::of).collect();
+        let reports = store.reports_about(id).await?.iter().map(ReportView::of).collect();
+        Ok(view(row, attempts, reports))
     })?;
     context.answer(&view, &render(&view, config))?;
     Ok(Exit::Done)
@@ -123,6 +127,9 @@ fn render(view: &View, config: &Config) -> String {
     }
     for attempt in &view.attempts {
         text.push_str(&format!("{}\n", attempt.sentence(zone)));
+    }
+    for report in &view.reports {
+        text.push_str(&format!("{}\n", report.sentence(zone)));
     }
     text
 }

@@ -10,6 +10,7 @@ mod check;
 mod completions;
 mod context;
 mod demo;
+mod feedback;
 mod init;
 mod lane;
 mod man;
@@ -17,6 +18,7 @@ mod message;
 mod pause;
 mod picture;
 mod plan;
+mod rules;
 mod run;
 mod schema;
 mod simulate;
@@ -82,6 +84,10 @@ enum Command {
     Resume(pause::ResumeArgs),
     /// Say what holds a message, campaign or lane, when that opens, and its place in line
     Why(why::Args),
+    /// Take reports from beyond the relay, and show what was heard
+    Feedback(feedback::Args),
+    /// List the replies that no rule knows
+    Rules(rules::Args),
     /// Recount what left against what the plans allowed
     Audit(audit::Args),
     /// Show one plan day of a newsletter in half a minute, on this machine only
@@ -113,6 +119,8 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Pause(args) => pause::pause(args, context),
         Command::Resume(args) => pause::resume(args, context),
         Command::Why(args) => why::run(args, context),
+        Command::Feedback(args) => feedback::run(args, context),
+        Command::Rules(args) => rules::run(args, context),
         Command::Audit(args) => audit::run(args, context),
         Command::Demo(args) => demo::run(args, context),
         Command::Simulate(args) => simulate::run(args, context),

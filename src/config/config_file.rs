@@ -10,6 +10,7 @@ mod lints;
 mod listen;
 mod pieces;
 mod relay;
+mod watched;
 
 pub use lints::past_starts;
 pub(super) use pieces::{command, headers};
@@ -108,7 +109,7 @@ impl Reader<'_> {
         relay::places("retry.", fields.map("retry", "after, lifetime, uncertain"), &mut self.written.all);
         let worker = worker(&fields);
         let listen = listen::read(&fields, self.keepers.folder);
-        let feedback = feedback::read(&fields);
+        let feedback = feedback::read(&fields, self.keepers.folder);
         let signing_key = self.signing_key(&fields);
         let relays = fields
             .required("relays", "at least one relay")

@@ -407,12 +407,34 @@ impl Default for WorkerSettings {
 pub struct FeedbackSettings {
     /// Reports of a full or suspended mailbox, without a delivery between them, after which its address is suppressed; 1 to 100.
     pub full_mailbox_after: u32,
+    /// Maildir folders to which bounces and complaints come.
+    pub mailboxes: Vec<PathBuf>,
+    /// Logs of relays.
+    pub logs: Vec<LogSettings>,
 }
 
 impl Default for FeedbackSettings {
     fn default() -> Self {
-        Self { full_mailbox_after: 3 }
+        Self { full_mailbox_after: 3, mailboxes: Vec::new(), logs: Vec::new() }
     }
+}
+
+/// The log of one relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The relay.
+    pub relay: RelayName,
+    /// Where its log is.
+    pub place: LogPlace,
+}
+
+/// Where a log is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogPlace {
+    /// In a file, which may be rotated.
+    File(PathBuf),
+    /// In the systemd journal, under this unit.
+    Journal(String),
 }
 
 /// How the worker logs.

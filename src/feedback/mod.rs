@@ -3,16 +3,33 @@
 //! Invariants: whose mail a report is about is told by the signed token first; a report that was taken twice changes nothing; what
 //! cannot be matched or read is counted and kept, never guessed into harm; only an address's own fault suppresses it.
 
+pub mod follow;
+pub mod import;
+mod judge;
+pub mod log;
+pub mod mail;
+mod whose;
+
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use crate::clock::SharedClock;
 use crate::compose::Tokens;
 use crate::config::Config;
 use crate::core::feedback::Heard;
-use crate::store::{Recorded, Store, StoreError};
+use crate::core::names::RelayName;
+use crate::core::reply::Consequence;
+use crate::store::{Recorded, Report, Store, StoreError, SuppressionReason};
+
+pub use judge::{Judged, judge, key_of};
+pub use whose::token_of;
 
 /// Tells the configuration in force.
 pub type InForce = Arc<dyn Fn() -> Arc<Config> + Send + Sync>;
+
+/// Reports that are recorded in one transaction: some milliseconds of the store, so that those who send hardly wait.
+pub const AT_ONCE: usize = 200;
 
 /// Takes what was heard, whatever the way. Cheap to clone.
 #[derive(Clone)]
@@ -35,7 +52,103 @@ impl Ear {
     /// # Errors
     /// The store cannot be written: what was recorded stays, and taking all of it again changes nothing twice.
     pub async fn take(&self, heard: Vec<Heard>) -> Result<Recorded, StoreError> {
-        let _ = (&self.tokens, (self.config)(), heard);
-        self.store.record_reports(Vec::new(), self.clock.now()).await
+        let config = (self.config)();
+        let desk = Desk { config: &config, tokens: Some(&self.tokens), store: Some(&*self.store), relay: None };
+        let mut all = Recorded::default();
+        let mut heard = heard.into_iter();
+        loop {
+            let now = self.clock.now();
+            let mut reports = Vec::new();
+            for one in heard.by_ref().take(AT_ONCE) {
+                reports.push(desk.report(one, now).await?);
+            }
+            if reports.is_empty() {
+                return Ok(all);
+            }
+            add(&mut all, self.store.record_reports(reports, now).await?);
+        }
+    }
+}
+
+/// Adds up what became of batches.
+pub fn add(all: &mut Recorded, batch: Recorded) {
+    all.new += batch.new;
+    all.repeated += batch.repeated;
+    all.unmatched += batch.unmatched;
+    all.suppressed += batch.suppressed;
+}
+
+/// What a report is matched and judged with.
+#[derive(Clone, Copy)]
+pub struct Desk<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// Tells our tokens; `None`: every mail is somebody else's.
+    pub tokens: Option<&'a Tokens>,
+    /// Knows our messages; `None`: nothing is looked up.
+    pub store: Option<&'a dyn Store>,
+    /// The relay that the reports are of, where that is known.
+    pub relay: Option<&'a RelayName>,
+}
+
+impl Desk<'_> {
+    /// What of `heard` is recorded. A token whose signature is right names the message, and then the message names the address:
+    /// what a report says of its recipient could be about somebody else. Which relay handed the message on is known to the
+    /// store alone, so words of relays are heard as [`judge`] says.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn report(&self, heard: Heard, now: Timestamp) -> Result<Report, StoreError> {
+        let message = self.tokens.and_then(|tokens| token_of(tokens, &heard.clues));
+        let ours = match (message, self.store) {
+            (Some(id), Some(store)) => store.recipient_of(id).await?.map(|recipient| recipient.key),
+            _ => None,
+        };
+        let judged = judge(self.config, self.relay, &heard, ours.as_deref());
+        let key = ours.or_else(|| heard.recipient.as_deref().and_then(key_of));
+        let (signal, action, reason, rule) = judged.facts();
+        let suppress = match judged.consequence {
+            Consequence::Unknown => Some(SuppressionReason::Unknown),
+            Consequence::Complaint => Some(SuppressionReason::Complaint),
+            Consequence::Unsubscribe => Some(SuppressionReason::Unsubscribe),
+            Consequence::Nothing | Consequence::Mailbox => None,
+        };
+        let counted = judged.consequence == Consequence::Mailbox;
+        Ok(Report {
+            at: when(heard.at, now),
+            way: heard.way,
+            id: heard.id,
+            fate: heard.fate,
+            message,
+            key,
+            said: heard.said,
+            stage: heard.stage,
+            remote: heard.remote,
+            signal,
+            action,
+            reason,
+            rule,
+            suppress,
+            mailbox_after: counted.then_some(self.config.feedback.full_mailbox_after),
+            evidence: heard.evidence,
+        })
+    }
+}
+
+/// A clock of somebody else that runs ahead, or a report without a time: it is of now.
+fn when(told: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    told.filter(|at| *at <= now).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_missing_or_to_come_is_now() {
+        let now = Timestamp::from_second(1_000).expect("in range");
+        let (before, after) = (Timestamp::from_second(900).ok(), Timestamp::from_second(1_001).ok());
+        assert_eq!((when(None, now), when(after, now)), (now, now));
+        assert_eq!(Some(when(before, now)), before);
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
+use super::heard::Returned;
 use super::holds::{Hold, binding, campaign_holds, lane_holds, paces, pause_text};
 use super::picture::{Picture, Waiting};
 use super::words::{Table, at, count, number};
@@ -150,6 +151,8 @@ pub struct CampaignView {
     pub not_after: Option<Timestamp>,
     /// Messages per state.
     pub messages: Counts,
+    /// What came back from beyond the relay: distinct messages.
+    pub came_back: Returned,
     /// What holds it by itself.
     pub holds: Vec<Hold>,
 }
@@ -217,7 +220,8 @@ pub async fn overview(
     let mut campaigns = Vec::new();
     for row in store.campaigns().await? {
         let counts = Counts::of(&store.tally(row.id).await?);
-        campaigns.push(campaign_view(&picture, &row, counts));
+        let returned = Returned::of(&store.came_back(row.id).await?);
+        campaigns.push(campaign_view(&picture, &row, counts, returned));
     }
     let events = store.events(EVENTS).await?;
     let pauses = pauses_of(&picture, |scope| *scope == Scope::All);
@@ -288,7 +292,7 @@ pub fn lane_view(picture: &Picture<'_>, key: &LaneKey, settings: &RelaySettings)
 
 /// One campaign of the picture.
 #[must_use]
-pub fn campaign_view(picture: &Picture<'_>, row: &CampaignRow, messages: Counts) -> CampaignView {
+pub fn campaign_view(picture: &Picture<'_>, row: &CampaignRow, messages: Counts, came_back: Returned) -> CampaignView {
     let over = matches!(row.state, CampaignState::Finished | CampaignState::Cancelled);
     CampaignView {
         campaign: row.name.to_string(),
@@ -301,6 +305,7 @@ pub fn campaign_view(picture: &Picture<'_>, row: &CampaignRow, messages: Counts)
         finish_by: row.current.finish_by,
         not_after: row.current.not_after,
         messages,
+        came_back,
         holds: if over { Vec::new() } else { campaign_holds(picture, row) },
     }
 }
@@ -433,6 +438,12 @@ pub fn render_campaigns(campaigns: &[CampaignView]) -> String {
         return "\nNo campaign was submitted yet.\n".to_owned();
     }
     out.insert_str(0, "\nCampaigns\n");
+    for campaign in campaigns {
+        let returned = campaign.came_back.in_words();
+        if !returned.is_empty() {
+            out.push_str(&format!("  {}: {returned}\n", campaign.campaign));
+        }
+    }
     for hold in campaigns.iter().flat_map(|c| &c.holds) {
         out.push_str(&format!("  {}\n", hold.text));
     }

@@ -191,6 +191,8 @@ pub struct RelayMemory {
     pub cells: Vec<(BucketName, Timestamp, u32)>,
     /// Pauses of the relay and its lanes that are in force or began within 7 days: what [`Pause::times`] counts on.
     pub pauses: Vec<Pause>,
+    /// Number of the last report that an owner has acted on.
+    pub heard: i64,
 }
 
 /// A campaign's waiting mail in one bucket, due now.

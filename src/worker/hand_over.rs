@@ -15,7 +15,7 @@ use super::outcome;
 use super::relay_loop::{Done, Job, Owner};
 use crate::config::{Answers, DEFAULT_CONNECTION_AGE, DEFAULT_MESSAGES_PER_CONNECTION, RelaySettings};
 use crate::core::address::Address;
-use crate::core::campaign::{CampaignState, Class};
+use crate::core::campaign::{CampaignId, CampaignState, Class};
 use crate::core::lane::{Held, PauseCause};
 use crate::core::moment::Moment;
 use crate::core::names::{BucketName, GroupName, LaneKey};
@@ -220,23 +220,35 @@ impl Owner {
 
     /// Does what an answer does beyond its message.
     fn apply(&mut self, effect: Effect, job: Option<&Job>, delivery: &Delivery, reading: &Reading, now: Moment) {
-        let name = self.settings.name.clone();
         let words = format!("{} at {}: {}", reading.meaning, delivery.stage.as_str(), delivery.answer);
-        match (effect, job) {
-            (Effect::PauseLane(pause), Some(job)) => {
-                let lane = LaneKey { relay: name, bucket: job.claim.r.bucket.clone() };
-                self.begin_pause(pause, Scope::Lane(lane), EventKind::LanePaused, words, now);
+        let login = delivery.stage == Stage::Auth && matches!(delivery.answer, Answer::Reply(_));
+        let kind = match (login, delivery.stage < Stage::Mail) {
+            (true, _) => EventKind::RelayRefusedLogin,
+            (false, true) => EventKind::RelayDown,
+            (false, false) => EventKind::RelayPaused,
+        };
+        let about = job.map(|job| (job.claim.r.bucket.clone(), job.claim.r.campaign));
+        self.act(effect, about, kind, words, now);
+    }
+
+    /// Pauses or stops as `effect` says. `about`: the lane's bucket and the campaign whose mail was answered; `kind`: what it
+    /// is called when the relay pauses.
+    pub(super) fn act(
+        &mut self,
+        effect: Effect,
+        about: Option<(BucketName, CampaignId)>,
+        kind: EventKind,
+        words: String,
+        now: Moment,
+    ) {
+        let relay = self.settings.name.clone();
+        match (effect, about) {
+            (Effect::PauseLane(pause), Some((bucket, _))) => {
+                let scope = Scope::Lane(LaneKey { relay, bucket });
+                self.begin_pause(pause, scope, EventKind::LanePaused, words, now);
             }
-            (Effect::PauseRelay(pause), _) => {
-                let login = delivery.stage == Stage::Auth && matches!(delivery.answer, Answer::Reply(_));
-                let kind = match (login, delivery.stage < Stage::Mail) {
-                    (true, _) => EventKind::RelayRefusedLogin,
-                    (false, true) => EventKind::RelayDown,
-                    (false, false) => EventKind::RelayPaused,
-                };
-                self.begin_pause(pause, Scope::Relay(name), kind, words, now);
-            }
-            (Effect::StopCampaign, Some(job)) => self.stop_campaign(job, words, now),
+            (Effect::PauseRelay(pause), _) => self.begin_pause(pause, Scope::Relay(relay), kind, words, now),
+            (Effect::StopCampaign, Some((_, campaign))) => self.stop_campaign(campaign, words, now),
             _ => {}
         }
     }
@@ -266,8 +278,8 @@ impl Owner {
         });
     }
 
-    fn stop_campaign(&mut self, job: &Job, reason: String, now: Moment) {
-        let Some(row) = self.view.campaigns.get_mut(&job.claim.r.campaign) else { return };
+    fn stop_campaign(&mut self, campaign: CampaignId, reason: String, now: Moment) {
+        let Some(row) = self.view.campaigns.get_mut(&campaign) else { return };
         if row.state != CampaignState::Running {
             return;
         }
@@ -276,7 +288,7 @@ impl Owner {
         let name = row.name.clone();
         for pools in self.view.backlog.lanes.values_mut() {
             for lines in pools {
-                lines.clear_campaign(job.claim.r.campaign);
+                lines.clear_campaign(campaign);
             }
         }
         let (shared, at) = (self.shared.clone(), now.at);

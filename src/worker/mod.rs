@@ -7,6 +7,7 @@ mod bookkeeping;
 mod care;
 pub mod events;
 mod hand_over;
+mod hearing;
 mod housekeeping;
 mod line;
 mod moments;

@@ -15,6 +15,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::Shared;
 use super::events::{EventKind, Subject};
+use super::hearing::Hearing;
 use super::line::{Word, Words};
 use super::outbox::{Connections, Open, Outbox};
 use super::view::View;
@@ -27,7 +28,8 @@ use crate::core::retry::RetryTerms;
 use crate::core::schedule::{Rollover, Schedule, Terms};
 use crate::relay::{Connection, Relay};
 use crate::store::{
-    Claim, Lease, Outlook, Pause, PauseCause, PlanRevision, RelayMemory, Scope, Settled, Settlement, StoreError,
+    Claim, Lease, Outlook, Pause, PauseCause, PlanRevision, RelayMemory, ReportRow, Scope, Settled, Settlement,
+    StoreError,
 };
 
 /// How often a lease that another worker holds is asked for again.
@@ -53,6 +55,8 @@ pub(super) enum Done {
     Free(Open),
     Opened(Result<Box<dyn Connection>, Delivery>),
     NeedsWritten(Result<(), StoreError>),
+    /// What came back about mail of this relay.
+    Heard(Result<Vec<ReportRow>, StoreError>),
     Nothing,
 }
 
@@ -106,6 +110,7 @@ pub(super) struct Owner {
     /// Pauses put in force here that a look may not have seen yet: bucket, pause, time since boot.
     pub(super) fresh_pauses: Vec<(Option<BucketName>, Held, Duration)>,
     pub(super) first_day: Date,
+    pub(super) hearing: Hearing,
     pub(super) lost: bool,
     draining: Option<Duration>,
     clock_watch: ClockWatch,
@@ -205,6 +210,7 @@ impl RelayTask {
             settings,
             lease,
             first_day: schedule.today(),
+            hearing: Hearing::after(memory.heard),
             schedule,
             terms,
             view: View::default(),
@@ -307,6 +313,7 @@ impl Owner {
         let now = self.observe().await;
         self.begin_day(now).await;
         self.look(now);
+        self.listen(now);
         self.write_needs(now);
         self.give_back(now);
         let wake = self.release(now);
@@ -434,6 +441,7 @@ impl Owner {
                     tracing::debug!(%error, "needs could not be written");
                 }
             }
+            Ok((_, Done::Heard(result))) => self.heard_back(result, now),
             Ok((_, Done::Nothing)) => {}
             Err(error) if error.is_cancelled() => {}
             Err(error) => self.broke_down(&error, now),

@@ -48,7 +48,8 @@ const HOLD: &str = "because text until";
 const WINDOW: &str = "open closes opens";
 const WAITING: &str = "fresh retries later";
 const STATES: &str = "queued deferred claimed parked accepted bounced expired suppressed cancelled";
-const CAMPAIGN: &str = "campaign state because class pool created start finish_by not_after messages holds";
+const RETURNED: &str = "delivered delayed bounced complaints unsubscribed auto_replies";
+const CAMPAIGN: &str = "campaign state because class pool created start finish_by not_after messages came_back holds";
 const ATTEMPT: &str = "message at lane stage code enhanced text signal action rule counted";
 
 #[tokio::test]
@@ -78,6 +79,7 @@ async fn the_keys_of_status_are_stable() {
         ("relays[].lanes[].pace[].", HOLD),
         ("campaigns[].", CAMPAIGN),
         ("campaigns[].messages.", STATES),
+        ("campaigns[].came_back.", RETURNED),
         ("campaigns[].holds[].", HOLD),
         ("events[].", "at kind subject text"),
     ]);
@@ -96,9 +98,8 @@ async fn the_keys_of_why_are_stable() {
         let (store, config) = (store.clone(), config.clone());
         async move { serde_json::to_value(why(&*store, &config, tokyo("11:15"), asked).await.unwrap()).unwrap() }
     };
-    let top = ("", "asked kind at messages suppressions campaign lanes folded");
-    let message =
-        "message campaign address bucket seed class state because since due relay holds lanes before turn attempts";
+    let top = ("", "asked kind at messages suppressions campaign lanes folded reports");
+    let message = "message campaign address bucket seed class state because since due relay holds lanes before turn attempts reports";
     let deferred = ask("m5").await;
     let expected = all(&[
         top,
@@ -118,7 +119,8 @@ async fn the_keys_of_why_are_stable() {
     let campaign = ask("sale").await;
     let expected = all(&[
         ("", CAMPAIGN),
-        ("", "seeds buckets done folded"),
+        ("", "seeds buckets done folded reported"),
+        ("came_back.", RETURNED),
         ("messages.", STATES),
         ("done.", "day until_then"),
         ("buckets[].", "bucket messages lanes done"),
@@ -131,7 +133,7 @@ async fn the_keys_of_why_are_stable() {
     let lane = ask("tokyo-new/docomo").await;
     let expected = all(&[
         ("", LANE),
-        ("", "verdicts attempts"),
+        ("", "verdicts attempts health"),
         ("window.", WINDOW),
         ("waiting.", WAITING),
         ("holds[].", HOLD),

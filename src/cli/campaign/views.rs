@@ -9,9 +9,10 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::core::campaign::{CampaignState, Class, MessageState};
 use crate::core::names::{BucketName, CampaignName, PoolName};
+use crate::report::heard::render_came_back;
 use crate::report::seeds::{SeedState, render_seeds};
 use crate::report::words::{Table, at, number};
-use crate::store::{CampaignRow, FoldedRow, TallyRow};
+use crate::store::{CameBack, CampaignRow, FoldedRow, TallyRow};
 
 /// A campaign. The keys of its JSON are stable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,13 +48,17 @@ pub(super) struct CampaignShown {
     pub(super) view: CampaignView,
     /// Who gets it first, and what became of that.
     pub(super) seeds: Vec<SeedState>,
+    /// What came back from beyond the relay: distinct messages per bucket, fate, reason and way.
+    pub(super) reported: Vec<CameBack>,
 }
 
 impl CampaignShown {
     pub(super) fn render(&self, config: &Config) -> String {
         let seeds = render_seeds(&self.seeds, config, "");
         let gap = if seeds.is_empty() { "" } else { "\n" };
-        format!("{}{gap}{seeds}", self.view.render(config))
+        let came_back = render_came_back(&self.reported, "");
+        let line = if came_back.is_empty() { "" } else { "\n" };
+        format!("{}{line}{came_back}{gap}{seeds}", self.view.render(config))
     }
 }
 

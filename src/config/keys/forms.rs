@@ -196,6 +196,12 @@ pub const ENVELOPE: Form = form(
     "an address with {token} once, before the @, such as bounce+{token}@m.example.jp",
     r"^(?!.*\{token\}.*\{token\})[^\u0000-\u0020]*\{token\}[^\u0000-\u0020]*@[^\u0000-\u0020@]+$",
 );
+/// A unit of systemd.
+pub const UNIT: Form = Form {
+    anything: true,
+    longest: Some(255),
+    ..form("a unit of systemd such as postfix@-.service", r"^[A-Za-z0-9:_.\\@*?-]+$")
+};
 /// A web address, with `{token}` or columns.
 pub const LINK: Form =
     form("an address such as https://example.jp/u/{token}", r"^https?://[^\u0000-\u001f\u007f-\u009f]*$");

@@ -3,6 +3,7 @@
 //! Invariants: classification is total (every delivery gets a reading); it goes by provider, stage, code and
 //! text, never by code alone; only a reading whose action is `Suppress` may put an address on the suppression list.
 
+mod consequence;
 mod reason;
 mod rules;
 
@@ -10,6 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use consequence::{Consequence, consequence};
 pub use reason::Reason;
 pub use rules::{FaultKind, Provider, Rule, Rules, TextPattern};
 
@@ -281,6 +283,8 @@ impl Action {
 pub struct Reading {
     /// Id of the rule that fired; `None` for the built-in reading of codes and faults.
     pub rule: Option<std::sync::Arc<str>>,
+    /// Why, in the field's words.
+    pub reason: Reason,
     /// Whose fault.
     pub signal: Signal,
     /// What to do with message, lane, relay, campaign.
@@ -289,4 +293,12 @@ pub struct Reading {
     pub from_relay: bool,
     /// In words.
     pub meaning: std::sync::Arc<str>,
+}
+
+impl Reading {
+    /// Whether it is about the relay rather than a lane.
+    #[must_use]
+    pub fn is_relays(&self) -> bool {
+        self.from_relay || self.signal == Signal::Relay
+    }
 }

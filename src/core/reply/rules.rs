@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::{Action, Answer, Delivery, Enhanced, Fault, Reading, Signal, Stage};
+use super::{Action, Answer, Delivery, Enhanced, Fault, Reading, Reason, Reply, Signal, Stage};
+use crate::core::feedback::Diagnostic;
 use crate::core::names::GroupName;
 
 /// Whose words a rule knows.
@@ -149,6 +150,7 @@ impl Rule {
         let slows = matches!(self.action, Action::Throttle | Action::Block);
         Reading {
             rule: Some(self.id.clone()),
+            reason: implied(self.signal, self.action),
             signal: self.signal,
             action: self.action,
             from_relay: matches!(self.provider, Provider::Relay(_)) || (own && slows),
@@ -220,6 +222,23 @@ impl Rules {
         found.map_or_else(|| by_code(delivery.stage, reply.code, own), |rule| rule.reading(delivery.stage, own))
     }
 
+    /// What a report from beyond the relay means. `kind`: of the relay that handed the message on; `group`: of the recipient.
+    #[must_use]
+    pub fn read_report(
+        &self,
+        kind: Option<&str>,
+        said: &Diagnostic,
+        stage: Option<Stage>,
+        group: Option<&GroupName>,
+    ) -> Reading {
+        let of_class = said.enhanced.map_or(550, |e| u16::from(e.0) * 100 + 50);
+        let reply = Reply { code: said.code.unwrap_or(of_class), enhanced: said.enhanced, text: said.text.clone() };
+        let stage = stage.unwrap_or(Stage::Body);
+        let delivery =
+            Delivery { stage, answer: Answer::Reply(reply), rcpt_written: true, dot_begun: stage == Stage::Body };
+        self.read_from(kind, &delivery, group)
+    }
+
     fn read_fault(&self, stage: Stage, fault: &Fault, group: Option<&GroupName>) -> Reading {
         let kind = match fault {
             Fault::Reset => Some(FaultKind::Reset),
@@ -262,8 +281,20 @@ fn plain_text(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
+fn implied(signal: Signal, action: Action) -> Reason {
+    match (signal, action) {
+        (_, Action::Suppress) => Reason::UserUnknown,
+        (Signal::Volume, _) => Reason::RateLimited,
+        (Signal::Reputation, _) => Reason::Blocked,
+        (Signal::SenderSetup, _) => Reason::AuthFailure,
+        (Signal::Content, _) => Reason::Content,
+        (Signal::Relay, _) => Reason::SystemError,
+        _ => Reason::Undefined,
+    }
+}
+
 fn plain(signal: Signal, action: Action, from_relay: bool, meaning: &str) -> Reading {
-    Reading { rule: None, signal, action, from_relay, meaning: meaning.into() }
+    Reading { rule: None, reason: implied(signal, action), signal, action, from_relay, meaning: meaning.into() }
 }
 
 const REFUSED_SENDER: &str =

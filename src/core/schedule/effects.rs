@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::core::lane::{PauseCause, doubling};
-use crate::core::reply::{Action, Reading, Signal, Stage};
+use crate::core::reply::{Action, Reading, Stage};
 
 /// First pause of a lane or relay that was told to slow down; doubles while it goes on.
 const SLOW_FIRST: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ const BLOCK_MOST: Duration = Duration::from_secs(24 * 3_600);
 /// Blocks of a lane within 7 days that stop it.
 const BLOCKS_TO_STOP: u32 = 3;
 /// How long a block is remembered.
-const REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
 
 /// What an answer does beyond its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct Breaks {
     blocks: Vec<Timestamp>,
     slowed: u32,
     until: Option<Timestamp>,
+    /// Until when what went wrong was answered with a pause, whoever ended that pause since.
+    answered: Option<Timestamp>,
 }
 
 impl Breaks {
@@ -74,6 +76,15 @@ impl Breaks {
         self.until = None;
     }
 
+    /// Whether what a report says of `at` belongs to what was answered with a pause already, though that pause may have been
+    /// ended since, or the program started anew.
+    pub(super) fn covers(&self, at: Timestamp, action: Action, cooldown: Duration) -> bool {
+        let times = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+        let last = self.blocks.iter().max().filter(|_| action == Action::Block);
+        let end = last.map(|last| last.checked_add(doubling(cooldown, times, BLOCK_MOST)).unwrap_or(Timestamp::MAX));
+        self.is_running(at) || self.answered.max(end).is_some_and(|end| end > at)
+    }
+
     fn is_running(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until > now)
     }
@@ -84,7 +95,7 @@ impl Breaks {
         }
         self.slowed += 1;
         let until = now.checked_add(doubling(first, self.slowed, most)).unwrap_or(Timestamp::MAX);
-        self.until = Some(until);
+        (self.until, self.answered) = (Some(until), Some(until));
         Some(Break { cause, until: Some(until), times: self.slowed })
     }
 
@@ -95,11 +106,12 @@ impl Breaks {
         self.blocks.retain(|at| at.checked_add(REMEMBERED).unwrap_or(Timestamp::MAX) > now);
         self.blocks.push(now);
         let times = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+        let until = now.checked_add(doubling(cooldown, times, BLOCK_MOST)).unwrap_or(Timestamp::MAX);
+        self.answered = Some(until);
         if times >= BLOCKS_TO_STOP {
             self.until = Some(Timestamp::MAX);
             return Some(Break { cause: PauseCause::Stop, until: None, times });
         }
-        let until = now.checked_add(doubling(cooldown, times, BLOCK_MOST)).unwrap_or(Timestamp::MAX);
         self.until = Some(until);
         Some(Break { cause: PauseCause::Block, until: Some(until), times })
     }
@@ -114,7 +126,7 @@ pub fn effect(
     (lane, relay): (&mut Breaks, &mut Breaks),
     now: Timestamp,
 ) -> Effect {
-    let of_relay = own || reading.from_relay || reading.signal == Signal::Relay;
+    let of_relay = own || reading.is_relays();
     let pause = match (reading.action, of_relay) {
         (Action::StopCampaign, _) => return Effect::StopCampaign,
         (Action::Throttle, true) => {
@@ -134,9 +146,10 @@ pub fn effect(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::reply::{Reason, Signal};
 
     fn reading(signal: Signal, action: Action, from_relay: bool) -> Reading {
-        Reading { rule: None, signal, action, from_relay, meaning: "".into() }
+        Reading { rule: None, reason: Reason::Undefined, signal, action, from_relay, meaning: "".into() }
     }
 
     fn at(hour: i64) -> Timestamp {

@@ -6,6 +6,7 @@
 mod because;
 mod effects;
 mod gate;
+mod reports;
 mod share;
 #[cfg(test)]
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -23,6 +24,7 @@ use jiff::civil::Date;
 pub use because::{Because, Hold};
 pub use effects::{Break, Breaks, Effect, effect};
 pub use gate::next_day;
+pub use reports::HeardEffect;
 pub use share::{CampaignWant, Line, Shares};
 pub use wants::{Backlog, LaneWant, PoolLines};
 

@@ -60,7 +60,7 @@ fn plan(lanes: Vec<(&str, LanePlan)>) -> Arc<Plan> {
     })
 }
 
-fn bucket(name: &str) -> BucketName {
+pub(super) fn bucket(name: &str) -> BucketName {
     BucketName::new(name).expect("a name")
 }
 
@@ -92,6 +92,12 @@ fn open(terms: Terms, buckets: &[&str], now: Moment) -> Schedule {
         schedule.see(&bucket(name), now);
     }
     schedule
+}
+
+/// A relay whose answers are its own, with a lane `docomo`.
+pub(super) fn schedule_at(at: jiff::Timestamp) -> Schedule {
+    let terms = Terms { answers_own: true, ..terms(plan(vec![("docomo", lane(10, None, Spread::Asap, (0, 1_440)))])) };
+    open(terms, &["docomo"], Moment { at, up: Duration::from_secs(1_000) })
 }
 
 fn line(campaign: i64, class: Class, fresh: u64, retries: u64) -> Line {
@@ -250,6 +256,7 @@ fn a_blocked_lane_holds_no_other() {
     let both = backlog(vec![("au", vec![line(1, Class::Bulk, 50, 0)]), ("docomo", vec![line(1, Class::Bulk, 50, 0)])]);
     let reading = Reading {
         rule: None,
+        reason: crate::core::reply::Reason::Blocked,
         signal: Signal::Reputation,
         action: Action::Block,
         from_relay: false,

@@ -9,12 +9,13 @@ use super::turn::{Carrier, Turn, turn};
 use crate::config::Config;
 use crate::core::campaign::CampaignState;
 use crate::core::names::BucketName;
+use crate::report::heard::{Returned, render_came_back};
 use crate::report::holds::{Hold, binding, carriers};
 use crate::report::overview::{CampaignView, Counts, campaign_view};
 use crate::report::picture::Picture;
 use crate::report::seeds::{SeedState, render_seeds, seeds};
 use crate::report::words::{at, count, number};
-use crate::store::{CampaignRow, Store, StoreError, TallyRow};
+use crate::store::{CameBack, CampaignRow, Store, StoreError, TallyRow};
 
 /// One campaign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +31,8 @@ pub struct CampaignWhy {
     pub done: Option<Turn>,
     /// Messages whose details were folded into counts.
     pub folded: u64,
+    /// What came back from beyond the relay.
+    pub reported: Vec<CameBack>,
 }
 
 /// A campaign's mail in one bucket.
@@ -47,7 +50,8 @@ pub struct BucketWhy {
 
 pub(super) async fn why(store: &dyn Store, picture: &Picture<'_>, row: CampaignRow) -> Result<CampaignWhy, StoreError> {
     let tally = store.tally(row.id).await?;
-    let view = campaign_view(picture, &row, Counts::of(&tally));
+    let reported = store.came_back(row.id).await?;
+    let view = campaign_view(picture, &row, Counts::of(&tally), Returned::of(&reported));
     let mut per_bucket: BTreeMap<&BucketName, Vec<&TallyRow>> = BTreeMap::new();
     for line in &tally {
         per_bucket.entry(&line.bucket).or_default().push(line);
@@ -61,7 +65,7 @@ pub(super) async fn why(store: &dyn Store, picture: &Picture<'_>, row: CampaignR
     let done = ends.and_then(|ends| ends.into_iter().max_by_key(|turn| turn.day));
     let folded = store.folded(Some(row.id)).await?.iter().map(|row| row.n).sum();
     let seeds = seeds(store, row.id).await?;
-    Ok(CampaignWhy { view, seeds, buckets, done, folded })
+    Ok(CampaignWhy { view, seeds, buckets, done, folded, reported })
 }
 
 fn bucket_why(
@@ -121,6 +125,7 @@ impl CampaignWhy {
                 number(m.parked)
             ));
         }
+        out.push_str(&render_came_back(&self.reported, "  "));
         out.push_str(&render_seeds(&self.seeds, config, "  "));
         for bucket in self.buckets.iter().filter(|b| b.messages.waiting() > 0) {
             out.push_str(&format!("  {}: {} waiting", bucket.bucket, number(bucket.messages.waiting())));

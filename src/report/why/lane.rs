@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::core::lane::Verdict;
 use crate::core::names::LaneKey;
 use crate::core::schedule::Because;
+use crate::report::heard::HealthView;
 use crate::report::holds::worker_hold;
 use crate::report::overview::{LaneView, lane_view};
 use crate::report::picture::Picture;
@@ -15,6 +16,8 @@ use crate::store::{Store, StoreError};
 
 /// Verdicts and attempts that are shown.
 const LAST: u32 = 5;
+/// Plan days for which what came back is shown.
+const DAYS: usize = 7;
 
 /// One lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +29,8 @@ pub struct LaneWhy {
     pub verdicts: Vec<Verdict>,
     /// Last attempts, newest first.
     pub attempts: Vec<AttemptView>,
+    /// What came back from beyond the relay for mail of the last plan days, newest first; days without any are left out.
+    pub health: Vec<HealthView>,
 }
 
 pub(super) async fn why(
@@ -40,7 +45,10 @@ pub(super) async fn why(
     let verdicts =
         verdicts.into_iter().map(|(_, v)| v).filter(|v| v.bucket == key.bucket).take(LAST as usize).collect();
     let attempts = store.lane_attempts(&key.relay, &key.bucket, LAST).await?.iter().map(AttemptView::of).collect();
-    Ok(Some(LaneWhy { view, verdicts, attempts }))
+    let health = store.health(Some(&key.relay), jiff::civil::Date::MIN).await?;
+    let of_lane = health.into_iter().filter(|(lane, _, _)| lane == key).take(DAYS);
+    let health = of_lane.map(|(_, day, health)| HealthView { day, health }).collect();
+    Ok(Some(LaneWhy { view, verdicts, attempts, health }))
 }
 
 impl LaneWhy {
@@ -87,6 +95,9 @@ impl LaneWhy {
                 verdict.after,
                 verdict.because
             ));
+        }
+        for day in &self.health {
+            out.push_str(&format!("  beyond the relay, mail of {}\n", day.sentence()));
         }
         for attempt in &self.attempts {
             out.push_str(&format!("  {} {}\n", attempt.message, attempt.sentence(zone)));

@@ -8,6 +8,7 @@ use super::turn::{Carrier, Turn, turn};
 use crate::config::{Config, RelaySettings};
 use crate::core::campaign::{CampaignState, MessageState};
 use crate::core::names::LaneKey;
+use crate::report::heard::ReportView;
 use crate::report::holds::{Hold, binding, campaign_holds, carriers, worker_hold};
 use crate::report::picture::Picture;
 use crate::report::words::{at, count, number};
@@ -48,6 +49,8 @@ pub struct MessageWhy {
     pub turn: Option<Turn>,
     /// Attempts, oldest first.
     pub attempts: Vec<AttemptView>,
+    /// What came back from beyond the relay, oldest first.
+    pub reports: Vec<ReportView>,
 }
 
 /// A lane that may take a message.
@@ -81,6 +84,7 @@ impl LaneChoice {
 
 pub(super) async fn why(store: &dyn Store, picture: &Picture<'_>, row: MessageRow) -> Result<MessageWhy, StoreError> {
     let attempts = store.attempts(row.id).await?.iter().map(AttemptView::of).collect();
+    let reports = store.reports_about(row.id).await?.iter().map(ReportView::of).collect();
     let mut answer = MessageWhy {
         message: row.id.to_string(),
         campaign: row.campaign.to_string(),
@@ -98,6 +102,7 @@ pub(super) async fn why(store: &dyn Store, picture: &Picture<'_>, row: MessageRo
         before: None,
         turn: None,
         attempts,
+        reports,
     };
     if !matches!(row.state, MessageState::Queued | MessageState::Deferred) {
         return Ok(answer);
@@ -171,7 +176,13 @@ impl MessageWhy {
             "suppressed" => format!("is suppressed{since}{because}"),
             _ => format!("was cancelled{since}{because}"),
         });
+        for report in self.reports.iter().filter(|report| report.counts) {
+            out.push_str(&format!("; {}", report.sentence(zone)));
+        }
         out.push_str(".\n");
+        for report in self.reports.iter().filter(|report| !report.counts) {
+            out.push_str(&format!("  once more: {}\n", report.sentence(zone)));
+        }
         for hold in &self.holds {
             out.push_str(&format!("  {}\n", hold.text));
         }

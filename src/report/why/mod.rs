@@ -11,6 +11,7 @@ mod turn;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::heard::ReportView;
 use super::picture::Picture;
 use super::words::{at, number};
 use crate::config::Config;
@@ -60,6 +61,8 @@ pub struct Why {
     /// Messages of the whole store whose details were folded into counts, where an address was asked about: some may have
     /// been to it.
     pub folded: u64,
+    /// Reports about the address that were matched with none of these messages, newest first.
+    pub reports: Vec<ReportView>,
 }
 
 /// Why there is no answer.
@@ -89,6 +92,7 @@ pub async fn why(store: &dyn Store, config: &Config, now: Timestamp, asked: &str
         campaign: None,
         lanes: Vec::new(),
         folded: 0,
+        reports: Vec::new(),
     };
     if asked.contains('@') {
         answer.kind = Kind::Address;
@@ -135,6 +139,9 @@ async fn address(store: &dyn Store, picture: &Picture<'_>, asked: &str, answer: 
     for row in store.messages_to(&key).await? {
         answer.messages.push(message::why(store, picture, row).await?);
     }
+    let listed = |report: &ReportView| answer.messages.iter().any(|m| Some(&m.message) == report.message.as_ref());
+    let reports = store.reports_to(&key).await?;
+    answer.reports = reports.iter().map(ReportView::of).filter(|report| !listed(report)).collect();
     answer.folded = store.folded(None).await?.iter().map(|row| row.n).sum();
     Ok(())
 }
@@ -189,6 +196,10 @@ impl Why {
         }
         if self.kind == Kind::Address && self.messages.is_empty() {
             out.push_str(&format!("No campaign has a message to {}.\n", self.asked));
+        }
+        for report in &self.reports {
+            let which = report.message.clone().unwrap_or_else(|| "no message of this store".to_owned());
+            out.push_str(&format!("A report about {which}: {}.\n", report.sentence(zone)));
         }
         if self.folded > 0 {
             let n = number(self.folded);
