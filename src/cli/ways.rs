@@ -67,7 +67,7 @@ impl Ways {
     async fn open(&self, listen: &ListenSettings, closed: &CancellationToken) -> Vec<Serving> {
         let hands = smtp::Hands::of(
             self.ear.clone(),
-            |bytes, _| mail::read(bytes),
+            |bytes, envelope| mail::read_for(bytes, envelope).map_err(|why| why.to_string()),
             self.config.clone(),
             self.tokens.clone(),
             self.clock.clone(),

@@ -22,3 +22,4 @@ mod reads_long_lists;
 mod sends_the_examples_through_postfix;
 mod stands_on_real_parts;
 mod survives_being_killed_fifty_times;
+mod takes_bounces_from_postfix;
