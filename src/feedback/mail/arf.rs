@@ -38,7 +38,8 @@ pub(super) fn read(parts: &Parts) -> Result<Option<Heard>, NotAReport> {
     else {
         return Ok(None);
     };
-    let mut heard = Heard { recipient: of_field(recipient), ..blank(Fate::Complaint) };
+    let recipient_of = || parts.original("to").and_then(of_field);
+    let mut heard = Heard { recipient: of_field(recipient).or_else(recipient_of), ..blank(Fate::Complaint) };
     heard.said.text = "complaint".to_owned();
     heard.evidence = format!("X-HmXmrOriginalRecipient: {recipient}");
     Ok(Some(heard))

@@ -184,8 +184,10 @@ fn name_of(name: &HeaderName<'_>) -> String {
 fn value_of(header: &Header<'_>, message: &Message<'_>) -> String {
     let (from, to) = (header.offset_start as usize, header.offset_end as usize);
     let raw = message.raw_message().get(from..to).unwrap_or_default();
-    let raw = &raw[..raw.len().min(8_192)];
-    String::from_utf8_lossy(raw).split_whitespace().collect::<Vec<_>>().join(" ")
+    let raw = String::from_utf8_lossy(&raw[..raw.len().min(8_192)]);
+    let value = raw.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Of a mail inside a mail the places may be another's.
+    if value.is_empty() { header.value.as_text().unwrap_or_default().to_owned() } else { value }
 }
 
 /// Fields of a header-like text: names in lower case, values unfolded; ends at the first empty line after a field.
