@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use crate::clock::SharedClock;
 use crate::compose::Tokens;
 use crate::config::Config;
-use crate::core::feedback::Heard;
+use crate::core::feedback::{Heard, Way};
 use crate::core::names::RelayName;
 use crate::core::reply::Consequence;
 use crate::store::{Recorded, Report, Store, StoreError, SuppressionReason};
@@ -107,13 +107,19 @@ impl Desk<'_> {
         let judged = judge(self.config, self.relay, &heard, ours.as_deref());
         let key = ours.or_else(|| heard.recipient.as_deref().and_then(key_of));
         let (signal, action, reason, rule) = judged.facts();
-        let suppress = match judged.consequence {
+        let consequence = match &key {
+            Some(key) if message.is_none() && heard.way == Way::MAIL && !self.mailed(key).await? => {
+                Consequence::Nothing
+            }
+            _ => judged.consequence,
+        };
+        let suppress = match consequence {
             Consequence::Unknown => Some(SuppressionReason::Unknown),
             Consequence::Complaint => Some(SuppressionReason::Complaint),
             Consequence::Unsubscribe => Some(SuppressionReason::Unsubscribe),
             Consequence::Nothing | Consequence::Mailbox => None,
         };
-        let counted = judged.consequence == Consequence::Mailbox;
+        let counted = consequence == Consequence::Mailbox;
         Ok(Report {
             at: when(heard.at, now),
             way: heard.way,
@@ -132,6 +138,15 @@ impl Desk<'_> {
             mailbox_after: counted.then_some(self.config.feedback.full_mailbox_after),
             evidence: heard.evidence,
         })
+    }
+
+    /// Whether we have mail to this address. Anybody can write a bounce mail: one that bears no token of ours must at least be
+    /// about somebody whom we mailed.
+    async fn mailed(&self, key: &str) -> Result<bool, StoreError> {
+        match self.store {
+            Some(store) => Ok(!store.messages_to(key).await?.is_empty()),
+            None => Ok(true),
+        }
     }
 }
 

@@ -298,6 +298,14 @@ pub trait Store: Send + Sync {
     /// Everything that was heard about an address, newest first, at most 100.
     async fn reports_to(&self, key: &str) -> Result<Vec<ReportRow>, StoreError>;
 
+    /// What was heard about a campaign's messages, those that a lane sent, or all (where neither is asked about), newest first.
+    async fn reports(
+        &self,
+        campaign: Option<CampaignId>,
+        lane: Option<&LaneKey>,
+        limit: u32,
+    ) -> Result<Vec<ReportRow>, StoreError>;
+
     /// What came back for a campaign.
     async fn came_back(&self, id: CampaignId) -> Result<Vec<CameBack>, StoreError>;
 

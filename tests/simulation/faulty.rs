@@ -205,6 +205,7 @@ pass! {
     fn note_heard(&self, lease: &Lease, until: i64) -> ();
     fn reports_about(&self, message: MessageId) -> Vec<ReportRow>;
     fn reports_to(&self, key: &str) -> Vec<ReportRow>;
+    fn reports(&self, campaign: Option<CampaignId>, lane: Option<&LaneKey>, limit: u32) -> Vec<ReportRow>;
     fn came_back(&self, id: CampaignId) -> Vec<CameBack>;
     fn health(&self, relay: Option<&RelayName>, since: Date) -> Vec<(LaneKey, Date, Health)>;
     fn unknown_replies(&self, limit: u32) -> Vec<UnknownReply>;

@@ -10,6 +10,7 @@ mod demo;
 mod draws_charts;
 mod explains_why_nothing_moves;
 mod hears_beyond_the_relay;
+mod hears_from_beyond_the_relay;
 mod helps_at_the_shell;
 mod json_shapes;
 mod keeps_campaigns;

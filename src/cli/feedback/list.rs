@@ -4,14 +4,10 @@ use serde::Serialize;
 
 use crate::cli::campaign::known;
 use crate::cli::{Context, Exit, Failure, Outcome};
-use crate::config::Config;
 use crate::core::names::LaneKey;
 use crate::intake::clean_key;
 use crate::report::heard::ReportView;
 use crate::store::{ReportRow, Store};
-
-/// Reports of one page of the store.
-const PAGE: u32 = 1_000;
 
 /// `feedback list`
 #[derive(Debug, clap::Args)]
@@ -41,7 +37,7 @@ struct Listed {
 pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     let config = context.config_to_look()?;
     let store = context.open_existing_store(&config)?;
-    let listed = context.block_on(gather(args, &*store, &config))?;
+    let listed = context.block_on(gather(args, &*store))?;
     let mut text = String::new();
     for one in &listed {
         let message = one.report.message.clone().unwrap_or_else(|| "no message of this store".to_owned());
@@ -56,7 +52,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     Ok(Exit::Done)
 }
 
-async fn gather(args: &Args, store: &dyn Store, config: &Config) -> Result<Vec<Listed>, Failure> {
+async fn gather(args: &Args, store: &dyn Store) -> Result<Vec<Listed>, Failure> {
     let names: std::collections::BTreeMap<_, _> =
         store.campaigns().await?.into_iter().map(|row| (row.id, row.name.to_string())).collect();
     let campaign = match &args.campaign {
@@ -64,15 +60,15 @@ async fn gather(args: &Args, store: &dyn Store, config: &Config) -> Result<Vec<L
         None => None,
     };
     let key = args.address.as_deref().map(clean_key).transpose().map_err(Failure::refused)?;
-    let wanted = |row: &ReportRow| {
+    let limit = u32::try_from(args.limit).unwrap_or(u32::MAX);
+    let mut rows: Vec<ReportRow> = match &key {
+        Some(key) => store.reports_to(key).await?,
+        None => store.reports(campaign, args.lane.as_ref(), limit).await?,
+    };
+    rows.retain(|row| {
         campaign.is_none_or(|id| row.campaign == Some(id))
             && args.lane.as_ref().is_none_or(|lane| row.lane.as_ref() == Some(lane))
-            && key.as_ref().is_none_or(|key| row.report.key.as_ref() == Some(key))
-    };
-    let mut rows: Vec<ReportRow> = match &key {
-        Some(key) => store.reports_to(key).await?.into_iter().filter(|row| wanted(row)).collect(),
-        None => of_relays(args, store, config, &wanted).await?,
-    };
+    });
     rows.sort_by_key(|row| std::cmp::Reverse((row.report.at, row.id)));
     rows.truncate(args.limit);
     let listed = |row: &ReportRow| {
@@ -80,29 +76,4 @@ async fn gather(args: &Args, store: &dyn Store, config: &Config) -> Result<Vec<L
         Listed { campaign, report: ReportView::of(row) }
     };
     Ok(rows.iter().map(listed).collect())
-}
-
-/// The newest reports about mail of the relays that are asked about.
-async fn of_relays(
-    args: &Args,
-    store: &dyn Store,
-    config: &Config,
-    wanted: &dyn Fn(&ReportRow) -> bool,
-) -> Result<Vec<ReportRow>, Failure> {
-    let mut rows = Vec::new();
-    for relay in config.relays.keys().filter(|name| args.lane.as_ref().is_none_or(|lane| lane.relay == **name)) {
-        let mut after = 0;
-        loop {
-            let page = store.reports_of(relay, after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = last.id;
-            rows.extend(page.into_iter().filter(|row| wanted(row)));
-            // The newest are kept, with room for reports that came out of order.
-            if rows.len() > args.limit.saturating_mul(4).max(PAGE as usize) {
-                rows.sort_by_key(|row| std::cmp::Reverse((row.report.at, row.id)));
-                rows.truncate(args.limit);
-            }
-        }
-    }
-    Ok(rows)
 }

@@ -316,6 +316,16 @@ impl Store for SqliteStore {
         self.report(move |db| views::reports_to(db, &key)).await
     }
 
+    async fn reports(
+        &self,
+        campaign: Option<CampaignId>,
+        lane: Option<&LaneKey>,
+        limit: u32,
+    ) -> Result<Vec<ReportRow>> {
+        let lane = lane.cloned();
+        self.report(move |db| views::reports(db, campaign, lane.as_ref(), limit)).await
+    }
+
     async fn came_back(&self, id: CampaignId) -> Result<Vec<CameBack>> {
         self.report(move |db| views::came_back(db, id)).await
     }

@@ -105,6 +105,27 @@ pub(in super::super) fn reports_to(db: &mut Db, key: &str) -> Result<Vec<ReportR
     read(db, tail, &[&key])
 }
 
+pub(in super::super) fn reports(
+    db: &mut Db,
+    campaign: Option<CampaignId>,
+    lane: Option<&LaneKey>,
+    limit: u32,
+) -> Result<Vec<ReportRow>> {
+    let (relay, bucket) = match lane {
+        Some(lane) => {
+            let relay = db.names.find(&db.conn, lane.relay.as_str())?;
+            let bucket = db.names.find(&db.conn, lane.bucket.as_str())?;
+            // Nothing was ever recorded of a name that the store does not know.
+            let (Some(relay), Some(bucket)) = (relay, bucket) else { return Ok(Vec::new()) };
+            (Some(relay), Some(bucket))
+        }
+        None => (None, None),
+    };
+    let tail = "WHERE (?1 IS NULL OR r.campaign = ?1) AND (?2 IS NULL OR (r.relay = ?2 AND r.bucket = ?3))
+        ORDER BY r.id DESC LIMIT ?4";
+    read(db, tail, &[&campaign.map(|id| id.0), &relay, &bucket, &limit])
+}
+
 pub(in super::super) fn came_back(db: &mut Db, id: CampaignId) -> Result<Vec<CameBack>> {
     let Db { conn, names } = db;
     let mut statement = conn.prepare_cached(
