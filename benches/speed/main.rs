@@ -11,6 +11,7 @@ mod decisions;
 mod depth;
 mod dialogue;
 mod drain;
+mod events;
 mod insert;
 mod intake;
 mod lettre_pool;

@@ -64,6 +64,14 @@ impl Scene {
         )
     }
 
+    /// As [`Scene::point_at`], and the relay's log is followed.
+    pub(crate) fn hear(&self, port: u16, log: &str) -> Result<()> {
+        self.point_at(port)?;
+        let file = self.folder.join("hikagen.yaml");
+        let text = fs::read_to_string(&file)?;
+        Ok(fs::write(file, format!("{text}feedback:\n  logs: [{{ relay: one, file: {log} }}]\n"))?)
+    }
+
     /// Writes the campaign `name` with these addresses.
     pub(crate) fn campaign(&self, name: &str, addresses: impl Iterator<Item = String>) -> Result<()> {
         self.write(

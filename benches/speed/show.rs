@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, ensure};
 
 use crate::table::Report;
-use crate::{decisions, depth, drain, intake, together};
+use crate::{decisions, depth, drain, events, intake, together};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,6 +39,7 @@ enum Part {
     Depth,
     Lanes,
     Together,
+    Events,
 }
 
 /// What all parts need.
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         long: args.long,
     };
     let mut report = Report::default();
-    for part in [Part::Drain, Part::Intake, Part::Depth, Part::Lanes, Part::Together] {
+    for part in [Part::Drain, Part::Intake, Part::Depth, Part::Lanes, Part::Together, Part::Events] {
         if args.parts.is_empty() || args.parts.contains(&part) {
             match part {
                 Part::Drain => drain::run(&rounds, &mut report)?,
@@ -78,6 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                 Part::Depth => depth::run(&rounds, &mut report)?,
                 Part::Lanes => decisions::run(&rounds, &mut report)?,
                 Part::Together => together::run(&rounds, &mut report)?,
+                Part::Events => events::run(&rounds, &mut report)?,
             }
         }
     }

@@ -26,6 +26,7 @@ mod status;
 mod store;
 mod submit;
 mod suppress;
+mod ways;
 mod why;
 
 use std::ffi::OsString;

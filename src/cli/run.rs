@@ -8,14 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use async_trait::async_trait;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
+use super::ways::{self, Ways};
 use super::{Context, Exit, Failure, Outcome};
 use crate::clock::SharedClock;
 use crate::compose::{Composer, Content, Templates, Tokens};
 use crate::config::{Config, LogFormat, RelaySettings};
 use crate::core::names::RelayName;
 use crate::core::reply::Delivery;
+use crate::feedback::Ear;
 use crate::relay::smtp::SmtpRelay;
 use crate::relay::{Connection, Relay};
 use crate::store::Store;
@@ -43,7 +46,7 @@ enum Form {
 /// The configuration in force, which a reload replaces.
 pub(super) type Slot = Arc<RwLock<Arc<Config>>>;
 
-fn current(slot: &Slot) -> Arc<Config> {
+pub(super) fn current(slot: &Slot) -> Arc<Config> {
     slot.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
@@ -57,10 +60,17 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     };
     telemetry::start(format, context.verbose, true);
     let store = context.open_store(&config)?;
-    let (parts, slot) = parts_of(&config, store.clone(), context.clock.clone(), Pacing::default())?;
+    let tokens = Arc::new(open_tokens(&config)?);
+    let (parts, slot) = parts_with(&config, tokens.clone(), store.clone(), context.clock.clone(), Pacing::default());
+    let in_force = ways::in_force(&slot);
+    let ear = Ear::new(store.clone(), tokens.clone(), context.clock.clone(), in_force.clone());
+    let ways = Ways { ear, tokens, clock: context.clock.clone(), config: in_force };
     context.block_on(async {
         let (orders, control) = mpsc::channel(8);
-        let attendant = Attendant { context: context.clone(), store, slot, orders };
+        let (says, reloaded) = watch::channel(());
+        let attendant = Attendant { context: context.clone(), store, slot, orders, says };
+        let stop = CancellationToken::new();
+        let listening = tokio::spawn(ways.keep(reloaded, stop.clone()));
         let attending = tokio::spawn(attendant.attend(Signals::catch()?));
         let watchdog = tokio::spawn(feed_watchdog(context.clone()));
         tell_systemd(&[NotifyState::Ready]);
@@ -68,6 +78,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         tell_systemd(&[NotifyState::Stopping]);
         attending.abort();
         watchdog.abort();
+        stop.cancel();
+        if let Err(error) = listening.await {
+            tracing::error!(%error, "what listens for reports broke down");
+        }
         ended.map_err(self::ended)
     })?;
     Ok(Exit::Done)
@@ -81,6 +95,17 @@ pub(super) fn parts_of(
     pacing: Pacing,
 ) -> Result<(Parts, Slot), Failure> {
     let tokens = Arc::new(open_tokens(config)?);
+    Ok(parts_with(config, tokens, store, clock, pacing))
+}
+
+/// The same with the signing key at hand.
+fn parts_with(
+    config: &Arc<Config>,
+    tokens: Arc<Tokens>,
+    store: Arc<dyn Store>,
+    clock: SharedClock,
+    pacing: Pacing,
+) -> (Parts, Slot) {
     let slot: Slot = Arc::new(RwLock::new(config.clone()));
     let parts = Parts {
         store,
@@ -91,7 +116,7 @@ pub(super) fn parts_of(
         disk: Some(folder_of(&config.store).to_owned()),
         pacing,
     };
-    Ok((parts, slot))
+    (parts, slot)
 }
 
 /// How a worker that ended by itself is told of.
@@ -201,6 +226,8 @@ struct Attendant {
     store: Arc<dyn Store>,
     slot: Slot,
     orders: mpsc::Sender<Control>,
+    /// Tells the ways of a reload.
+    says: watch::Sender<()>,
 }
 
 impl Attendant {
@@ -238,6 +265,7 @@ impl Attendant {
                 let new = Arc::new(new);
                 *self.slot.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
                 let _ = self.orders.send(Control::Reload(new)).await;
+                self.says.send_replace(());
             }
             Ok(Err(failure)) => self.refuse(&failure.text).await,
             Err(error) => self.refuse(&error.to_string()).await,

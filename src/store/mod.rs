@@ -284,65 +284,35 @@ pub trait Store: Send + Sync {
     /// attempt that a relay accepted; the [`Health`] of that attempt's lane and plan day counts it, once per message and fate;
     /// its address is suppressed where asked (waiting mail to it is then found by the claim); a reply without a rule is collected. A
     /// repeat changes nothing. No message leaves its final state.
-    async fn record_reports(&self, reports: Vec<Report>, now: Timestamp) -> Result<Recorded, StoreError> {
-        let _ = (reports, now);
-        Err(StoreError::Refused("reports are not kept".to_owned()))
-    }
+    async fn record_reports(&self, reports: Vec<Report>, now: Timestamp) -> Result<Recorded, StoreError>;
 
     /// Reports that count about messages of this relay, after number `after`, at most `limit`: what its owner acts on.
-    async fn reports_of(&self, relay: &RelayName, after: i64, limit: u32) -> Result<Vec<ReportRow>, StoreError> {
-        let _ = (relay, after, limit);
-        Ok(Vec::new())
-    }
+    async fn reports_of(&self, relay: &RelayName, after: i64, limit: u32) -> Result<Vec<ReportRow>, StoreError>;
 
     /// Remembers that the relay's owner has acted on reports up to number `until`; [`RelayMemory::heard`] brings it back.
-    async fn note_heard(&self, lease: &Lease, until: i64) -> Result<(), StoreError> {
-        let _ = (lease, until);
-        Ok(())
-    }
+    async fn note_heard(&self, lease: &Lease, until: i64) -> Result<(), StoreError>;
 
     /// Everything that was heard about a message, oldest first, at most 100.
-    async fn reports_about(&self, message: MessageId) -> Result<Vec<ReportRow>, StoreError> {
-        let _ = message;
-        Ok(Vec::new())
-    }
+    async fn reports_about(&self, message: MessageId) -> Result<Vec<ReportRow>, StoreError>;
 
     /// Everything that was heard about an address, newest first, at most 100.
-    async fn reports_to(&self, key: &str) -> Result<Vec<ReportRow>, StoreError> {
-        let _ = key;
-        Ok(Vec::new())
-    }
+    async fn reports_to(&self, key: &str) -> Result<Vec<ReportRow>, StoreError>;
 
     /// What came back for a campaign.
-    async fn came_back(&self, id: CampaignId) -> Result<Vec<CameBack>, StoreError> {
-        let _ = id;
-        Ok(Vec::new())
-    }
+    async fn came_back(&self, id: CampaignId) -> Result<Vec<CameBack>, StoreError>;
 
     /// What came back per lane and plan day, newest day first, since `since`.
-    async fn health(&self, relay: Option<&RelayName>, since: Date) -> Result<Vec<(LaneKey, Date, Health)>, StoreError> {
-        let _ = (relay, since);
-        Ok(Vec::new())
-    }
+    async fn health(&self, relay: Option<&RelayName>, since: Date) -> Result<Vec<(LaneKey, Date, Health)>, StoreError>;
 
     /// Replies that no rule knows, in-band ones too, the most frequent first.
-    async fn unknown_replies(&self, limit: u32) -> Result<Vec<UnknownReply>, StoreError> {
-        let _ = limit;
-        Ok(Vec::new())
-    }
+    async fn unknown_replies(&self, limit: u32) -> Result<Vec<UnknownReply>, StoreError>;
 
     /// Whom a message went to, also after its details were folded.
-    async fn recipient_of(&self, message: MessageId) -> Result<Option<Recipient>, StoreError> {
-        let _ = message;
-        Ok(None)
-    }
+    async fn recipient_of(&self, message: MessageId) -> Result<Option<Recipient>, StoreError>;
 
     /// Removes what is known of a person: address, columns and words of every message and report; waiting messages are cancelled. A
     /// hash of the address stays in the suppression list, so that a later list that has it is still held back. Counts stay.
-    async fn forget(&self, key: &str, now: Timestamp) -> Result<Forgotten, StoreError> {
-        let _ = (key, now);
-        Err(StoreError::Refused("forgetting is not built".to_owned()))
-    }
+    async fn forget(&self, key: &str, now: Timestamp) -> Result<Forgotten, StoreError>;
 
     // ---- care ---------------------------------------------------------------------------------------------------
 

@@ -128,6 +128,10 @@ pub enum SuppressionReason {
     Manual,
     /// Its owner left the list of one sending domain. Does not hold transactional mail.
     Unsubscribe,
+    /// Its mailbox was full or suspended for several messages in a row. Holds everything.
+    Mailbox,
+    /// Its owner wished to be forgotten: the key is a hash of the address. Holds everything.
+    Forgotten,
 }
 
 impl SuppressionReason {
@@ -139,6 +143,8 @@ impl SuppressionReason {
             Self::Complaint => "complaint",
             Self::Manual => "manual",
             Self::Unsubscribe => "unsubscribe",
+            Self::Mailbox => "mailbox",
+            Self::Forgotten => "forgotten",
         }
     }
 }
@@ -191,7 +197,7 @@ pub struct RelayMemory {
     pub cells: Vec<(BucketName, Timestamp, u32)>,
     /// Pauses of the relay and its lanes that are in force or began within 7 days: what [`Pause::times`] counts on.
     pub pauses: Vec<Pause>,
-    /// Number of the last report that an owner has acted on.
+    /// Number of the last report that its owner acted on.
     pub heard: i64,
 }
 

@@ -83,12 +83,14 @@ fn word_problems(source: &Source) -> Vec<String> {
             found.push(format!("{}: a file named \"{word}\"", source.path));
         }
     }
-    // The simulator speaks the carriers' own words.
-    if !source.path.starts_with("sim") {
+    // The simulator speaks the carriers' own words, the ears hear what is reported from beyond the relay, and its counts are kept.
+    let hears = ["sim", "feedback/", "core/feedback", "store/feedback", "store/sqlite/"];
+    if !hears.iter().any(|place| source.path.starts_with(place)) {
         for (line, text) in &source.texts {
             let lower = text.to_lowercase();
             let header = ["delivered-to", "x-delivered-to"].contains(&lower.as_str());
-            if !header && !words(&lower, "delivered").is_empty() && words(&lower, "never").is_empty() {
+            let reported = lower.contains("reported delivered");
+            if !header && !reported && !words(&lower, "delivered").is_empty() && words(&lower, "never").is_empty() {
                 found.push(format!(
                     "{}:{line}: a text says \"delivered\"; the relay has accepted, no more",
                     source.path
@@ -225,6 +227,7 @@ fn a_name_without_meaning_is_found() {
         "fn processed() {}",
         "fn f() { map.get(1); utility(); }",
         "fn f() { say(\"accepted, never \\\"delivered\\\"\"); }",
+        "fn f() { say(\"3 reported delivered\"); }",
         "#[cfg(test)] mod tests { fn get_it() { say(\"delivered\"); } }",
         "/// Never delivered.\nstruct A;",
     ] {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use hikagen::clock::SharedClock;
 use hikagen::core::campaign::{CampaignId, CampaignState, MessageId, MessageState, RevisionId};
 use hikagen::core::lane::{Ledger, Verdict};
-use hikagen::core::names::{BucketName, CampaignName, PoolName, RelayName};
+use hikagen::core::names::{BucketName, CampaignName, LaneKey, PoolName, RelayName};
 use hikagen::store::*;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -200,4 +200,14 @@ pass! {
     fn events(&self, limit: u32) -> Vec<EventRow>;
     fn plan_history(&self, relay: &RelayName, limit: u32) -> Vec<(Timestamp, PlanRevision)>;
     fn pools_in_use(&self) -> Vec<PoolName>;
+    fn record_reports(&self, reports: Vec<Report>, now: Timestamp) -> Recorded;
+    fn reports_of(&self, relay: &RelayName, after: i64, limit: u32) -> Vec<ReportRow>;
+    fn note_heard(&self, lease: &Lease, until: i64) -> ();
+    fn reports_about(&self, message: MessageId) -> Vec<ReportRow>;
+    fn reports_to(&self, key: &str) -> Vec<ReportRow>;
+    fn came_back(&self, id: CampaignId) -> Vec<CameBack>;
+    fn health(&self, relay: Option<&RelayName>, since: Date) -> Vec<(LaneKey, Date, Health)>;
+    fn unknown_replies(&self, limit: u32) -> Vec<UnknownReply>;
+    fn recipient_of(&self, message: MessageId) -> Option<Recipient>;
+    fn forget(&self, key: &str, now: Timestamp) -> Forgotten;
 }

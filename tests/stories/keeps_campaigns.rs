@@ -127,11 +127,11 @@ fn the_suppression_list_is_kept_moved_and_obeyed() {
 fn a_message_is_shown_and_only_a_parked_one_is_settled() {
     let project = Project::of_examples();
     project.hikagen(&["submit", "campaign.yaml"]).expect(0);
-    let message = project.hikagen(&["message", "show", "m2", "--json"]).expect(0).json();
+    let message = project.hikagen(&["message", "show", "m5", "--json"]).expect(0).json();
     assert_eq!((&message["address"], &message["state"]), (&json!("taro..x@docomo.ne.jp"), &json!("queued")));
     assert_eq!((&message["columns"]["city"], &message["attempts"]), (&json!("川崎"), &json!([])));
-    project.hikagen(&["message", "settle", "m2", "--accepted"]).expect(1).says("parked");
-    project.hikagen(&["message", "settle", "m2"]).expect(2);
+    project.hikagen(&["message", "settle", "m5", "--accepted"]).expect(1).says("parked");
+    project.hikagen(&["message", "settle", "m5"]).expect(2);
     project.hikagen(&["message", "show", "m99"]).expect(1).says("there is no message m99");
     project.hikagen(&["message", "show", "x"]).expect(2);
 }

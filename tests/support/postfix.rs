@@ -50,6 +50,19 @@ impl Postfix {
         Self::start_with(&Entry::ImplicitTls, certificate, sink, &more)
     }
 
+    /// The same; mail to `domain` is kept in the Maildir `FOLDER/mailbox` instead.
+    pub fn start_keeping(certificate: &ServerCertificate, sink: u16, domain: &str, folder: &Path) -> Self {
+        let owner = account("postfix");
+        chown(folder, Some(owner), None).unwrap();
+        let more = format!(
+            "virtual_mailbox_domains = {domain}\nvirtual_transport = virtual\nvirtual_mailbox_base = {}\n\
+             virtual_mailbox_maps = static:mailbox/\nvirtual_minimum_uid = 1\nvirtual_uid_maps = static:{owner}\n\
+             virtual_gid_maps = static:{owner}\n",
+            folder.display()
+        );
+        Self::start_with(&Entry::ImplicitTls, certificate, sink, &more)
+    }
+
     fn start_with(entry: &Entry<'_>, certificate: &ServerCertificate, sink: u16, more: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("postfix-").tempdir().unwrap();
         let owner = account("postfix");
@@ -75,7 +88,12 @@ impl Postfix {
 
     /// Its log so far.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("mail.log")).unwrap_or_default()
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// The file of its log.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.path().join("mail.log")
     }
 
     fn conf(&self) -> PathBuf {
@@ -181,6 +199,7 @@ fn master_cf(entry: &Entry<'_>, port: u16) -> String {
          smtp unix - - n - - smtp\n\
          relay unix - - n - - smtp\n\
          lmtp unix - - n - - lmtp\n\
+         virtual unix - n n - - virtual\n\
          error unix - - n - - error\n\
          retry unix - - n - - error\n\
          anvil unix - - n - 1 anvil\n\

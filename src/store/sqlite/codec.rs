@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::core::campaign::{CampaignState, Class, MessageState};
+use crate::core::feedback::Fate;
 use crate::core::lane::VerdictKind;
 use crate::core::names::LaneKey;
 use crate::core::names::RelayName;
-use crate::core::reply::{Action, Enhanced, Signal, Stage};
+use crate::core::reply::{Action, Enhanced, Reason, Signal, Stage};
 use crate::store::{CELL, PauseCause, Scope, StoreError, SuppressionReason};
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
@@ -61,6 +62,11 @@ pub(super) fn many(n: i64) -> Result<u64> {
 /// A number of rows as the store counts.
 pub(super) fn rows(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+/// A count as it is stored.
+pub(super) fn stored(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// `-score`: what leaves first sorts first.
@@ -180,7 +186,20 @@ codes!(cause_code, cause, PauseCause, "the cause of a pause", {
 });
 codes!(reason_code, reason, SuppressionReason, "the reason of a suppression", {
     0 => SuppressionReason::Unknown, 1 => SuppressionReason::Complaint, 2 => SuppressionReason::Manual,
-    3 => SuppressionReason::Unsubscribe,
+    3 => SuppressionReason::Unsubscribe, 4 => SuppressionReason::Mailbox, 5 => SuppressionReason::Forgotten,
+});
+codes!(fate_code, fate, Fate, "the fate", {
+    0 => Fate::Delivered, 1 => Fate::Delayed, 2 => Fate::Refused, 3 => Fate::Complaint, 4 => Fate::Unsubscribed,
+    5 => Fate::AutoReply,
+});
+codes!(why_code, why, Reason, "the reason of a report", {
+    0 => Reason::UserUnknown, 1 => Reason::HostUnknown, 2 => Reason::HasMoved, 3 => Reason::MailboxFull,
+    4 => Reason::Suspended, 5 => Reason::Filtered, 6 => Reason::MessageTooBig, 7 => Reason::Content, 8 => Reason::Spam,
+    9 => Reason::Virus, 10 => Reason::Blocked, 11 => Reason::BadReputation, 12 => Reason::RateLimited,
+    13 => Reason::AuthFailure, 14 => Reason::SenderRejected, 15 => Reason::PolicyViolation, 16 => Reason::NoRelaying,
+    17 => Reason::SecurityError, 18 => Reason::Expired, 19 => Reason::NetworkError, 20 => Reason::SystemError,
+    21 => Reason::SystemFull, 22 => Reason::NotAccept, 23 => Reason::SyntaxError, 24 => Reason::NotARefusal,
+    25 => Reason::Undefined,
 });
 codes!(verdict_code, verdict, VerdictKind, "the verdict", {
     0 => VerdictKind::Advance, 1 => VerdictKind::Hold, 2 => VerdictKind::StepBack, 3 => VerdictKind::Stop,
@@ -227,6 +246,12 @@ mod tests {
         for s in MessageState::ALL {
             assert_eq!(state(state_code(s)), Ok(s));
             assert_eq!(Place::from_code(Place::Final(s).code()), Ok(Place::Final(s)));
+        }
+        for f in Fate::ALL {
+            assert_eq!(fate(fate_code(f)), Ok(f));
+        }
+        for r in Reason::ALL {
+            assert_eq!(why(why_code(r)), Ok(r));
         }
         for p in [Place::Fresh, Place::Retry, Place::Later, Place::Claimed, Place::Parked] {
             assert_eq!(Place::from_code(p.code()), Ok(p));

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::codec::{self, Place, Result, day_code, micros};
 use super::counters::Counters;
 use super::engine::Db;
-use super::orders;
+use super::{heard, orders};
 use crate::core::lane::{Ledger, Verdict};
 use crate::core::names::{BucketName, RelayName};
 use crate::store::{Lease, PlanRevision, Recovered, RelayMemory, StoreError};
@@ -232,6 +232,7 @@ pub(super) fn memory(db: &mut Db, lease: &Lease, now: Timestamp) -> Result<Relay
         memory.cells.push((names.bucket(conn, row.get(0)?)?, codec::timestamp(row.get(1)?)?, row.get(2)?));
     }
     memory.pauses = orders::recent_pauses(conn, &lease.relay, now)?;
+    memory.heard = heard::acted(conn, relay)?;
     Ok(memory)
 }
 

@@ -11,6 +11,8 @@ mod counters;
 mod engine;
 mod errors;
 mod fold;
+mod forget;
+mod heard;
 mod inspect;
 mod intake;
 mod lease;

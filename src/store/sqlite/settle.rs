@@ -10,12 +10,14 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::codec::{self, FRESH_TIER, Place, RETRY_TIER, Result, cell_start, micros};
 use super::counters::Counters;
 use super::engine::Db;
+use super::heard::unknown;
 use super::intake::{self, Standing};
 use super::lease::{self, Tried};
 use super::names::Names;
 use super::suppression;
 use crate::core::campaign::{CampaignState, Class, MessageState};
-use crate::core::reply::Answer;
+use crate::core::feedback::Diagnostic;
+use crate::core::reply::{Answer, Signal};
 use crate::store::{Attempt, Disposition, Lease, Settled, Settlement, StoreError};
 
 /// The claim row, as it was when it was deleted.
@@ -85,6 +87,14 @@ impl Settling {
             Some(attempt) => Some(write_attempt(conn, names, self.relay, s, attempt, &held)?),
             None => None,
         };
+        if let Some(attempt) = &s.attempt
+            && attempt.signal == Signal::Unclassified
+            && let (Some(_), Answer::Reply(reply)) = (attempt.action, &attempt.answer)
+        {
+            let said = Diagnostic { code: Some(reply.code), enhanced: reply.enhanced, text: reply.text.clone() };
+            let origin = names.text(conn, held.bucket)?;
+            unknown::collect(conn, &origin, &said, Some(attempt.stage), s.at)?;
+        }
         self.account(s, &held);
         self.counters.leave(held.campaign, held.bucket, Place::Claimed);
         let outcome = self.outcome(conn, s, &held)?;

@@ -1,13 +1,14 @@
 //! Owns the suppression list.
 //!
-//! Invariants: unknown, complaint and manual entries hold everything; an unsubscribe holds mail of its sending domain (or of all,
-//! when it names none) and never transactional mail.
+//! Invariants: every entry holds everything but an unsubscribe, which holds mail of its sending domain (or of all, when it names
+//! none) and never transactional mail; an address that is forgotten is known by its hash alone.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::codec::{self, Result, micros};
 use super::engine::Db;
+use super::forget;
 use crate::core::campaign::Class;
 use crate::store::{Suppression, SuppressionReason};
 
@@ -18,6 +19,8 @@ pub(super) struct Screen {
     senders: Vec<String>,
     /// There are no entries at all: nothing to look up.
     empty: bool,
+    /// Makes hashes, where some address is known by its hash alone.
+    hash: Option<forget::Hash>,
 }
 
 impl Screen {
@@ -26,7 +29,8 @@ impl Screen {
         let mut statement = conn.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM suppression)")?;
         let empty = statement.query_row([], |row| row.get(0))?;
         let domain = |s: &&str| s.rsplit_once('@').map_or(*s, |(_, domain)| domain).to_ascii_lowercase();
-        Ok(Self { class, senders: senders.iter().map(domain).collect(), empty })
+        let hash = if empty { None } else { forget::Hash::where_needed(conn)? };
+        Ok(Self { class, senders: senders.iter().map(domain).collect(), empty, hash })
     }
 
     /// Why `key` is held back, in words.
@@ -34,13 +38,18 @@ impl Screen {
         if self.empty {
             return Ok(None);
         }
+        let hashed = self.hash.as_ref().map(|hash| hash.of(key));
         let mut statement =
-            conn.prepare_cached("SELECT key, reason, sender, note, since FROM suppression WHERE key = ?1")?;
-        let mut rows = statement.query([key])?;
+            conn.prepare_cached("SELECT key, reason, sender, note, since FROM suppression WHERE key IN (?1, ?2)")?;
+        let mut rows = statement.query([Some(key), hashed.as_deref()])?;
         while let Some(row) = rows.next()? {
             let entry = entry(row)?;
             let holds = match entry.reason {
-                SuppressionReason::Unknown | SuppressionReason::Complaint | SuppressionReason::Manual => true,
+                SuppressionReason::Unknown
+                | SuppressionReason::Complaint
+                | SuppressionReason::Manual
+                | SuppressionReason::Mailbox
+                | SuppressionReason::Forgotten => true,
                 SuppressionReason::Unsubscribe => {
                     self.class != Class::Transactional && entry.sender.as_ref().is_none_or(|s| self.senders.contains(s))
                 }

@@ -11,18 +11,19 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::codec::Result;
+use super::heard::views;
 use super::{
-    SqliteStore, audit, backup, claim, fold, inspect, intake, lease, messages, orders, reports, settle, space,
-    suppression, sweep,
+    SqliteStore, audit, backup, claim, fold, forget, heard, inspect, intake, lease, messages, orders, reports, settle,
+    space, suppression, sweep,
 };
 use crate::core::campaign::{CampaignId, CampaignState, MessageId, MessageState, RevisionId};
 use crate::core::lane::{Ledger, Verdict};
-use crate::core::names::{BucketName, CampaignName, PoolName, RelayName};
+use crate::core::names::{BucketName, CampaignName, LaneKey, PoolName, RelayName};
 use crate::store::{
-    AttemptRow, CampaignRow, ClaimOrder, Claimed, Enqueued, EventRow, Fate, Fed, FoldOrder, Folded, FoldedRow, Lease,
-    MessageFilter, MessageRow, NewCampaign, NewMessage, Outlook, OwnerRow, Pause, PauseCause, PlanRevision, RecountRow,
-    Recovered, RelayMemory, Release, Revision, Scope, Settled, Settlement, Space, Store, StoreError, Suppression,
-    Swept, TallyRow,
+    AttemptRow, CameBack, CampaignRow, ClaimOrder, Claimed, Enqueued, EventRow, Fate, Fed, FoldOrder, Folded,
+    FoldedRow, Forgotten, Health, Lease, MessageFilter, MessageRow, NewCampaign, NewMessage, Outlook, OwnerRow, Pause,
+    PauseCause, PlanRevision, Recipient, Recorded, RecountRow, Recovered, RelayMemory, Release, Report, ReportRow,
+    Revision, Scope, Settled, Settlement, Space, Store, StoreError, Suppression, Swept, TallyRow, UnknownReply,
 };
 
 /// Messages looked at in one transaction of a prune: about 20 ms of work.
@@ -290,6 +291,56 @@ impl Store for SqliteStore {
 
     async fn pools_in_use(&self) -> Result<Vec<PoolName>> {
         self.report(reports::pools_in_use).await
+    }
+
+    async fn record_reports(&self, reports: Vec<Report>, now: Timestamp) -> Result<Recorded> {
+        self.write(move |db| heard::record(db, &reports, now)).await
+    }
+
+    async fn reports_of(&self, relay: &RelayName, after: i64, limit: u32) -> Result<Vec<ReportRow>> {
+        let relay = relay.clone();
+        self.read(move |db| views::reports_of(db, &relay, after, limit)).await
+    }
+
+    async fn note_heard(&self, lease: &Lease, until: i64) -> Result<()> {
+        let lease = lease.clone();
+        self.write(move |db| heard::note_heard(db, &lease, until)).await
+    }
+
+    async fn reports_about(&self, message: MessageId) -> Result<Vec<ReportRow>> {
+        self.report(move |db| views::reports_about(db, message)).await
+    }
+
+    async fn reports_to(&self, key: &str) -> Result<Vec<ReportRow>> {
+        let key = key.to_owned();
+        self.report(move |db| views::reports_to(db, &key)).await
+    }
+
+    async fn came_back(&self, id: CampaignId) -> Result<Vec<CameBack>> {
+        self.report(move |db| views::came_back(db, id)).await
+    }
+
+    async fn health(&self, relay: Option<&RelayName>, since: Date) -> Result<Vec<(LaneKey, Date, Health)>> {
+        let relay = relay.cloned();
+        self.report(move |db| views::health(db, relay.as_ref(), since)).await
+    }
+
+    async fn unknown_replies(&self, limit: u32) -> Result<Vec<UnknownReply>> {
+        self.report(move |db| views::unknown_replies(db, limit)).await
+    }
+
+    async fn recipient_of(&self, message: MessageId) -> Result<Option<Recipient>> {
+        self.report(move |db| views::recipient_of(db, message)).await
+    }
+
+    async fn forget(&self, key: &str, now: Timestamp) -> Result<Forgotten> {
+        let key = key.to_owned();
+        let forgotten = self.write(move |db| forget::forget(db, &key, now)).await?;
+        if let Some(path) = self.path.clone() {
+            let emptied = tokio::task::spawn_blocking(move || forget::empty_the_log(&path)).await;
+            emptied.map_err(|error| StoreError::Unavailable(format!("the log could not be emptied: {error}")))??;
+        }
+        Ok(forgotten)
     }
 
     async fn fold(&self, order: FoldOrder) -> Result<Folded> {

@@ -8,6 +8,7 @@ mod folding;
 mod leasing;
 mod loading;
 mod ordering;
+mod reporting;
 mod settling;
 mod wandering;
 mod world;

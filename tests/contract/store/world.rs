@@ -59,6 +59,11 @@ impl World {
         self.folder.as_ref().unwrap().path().join("hikagen.db")
     }
 
+    /// The file, where there is one.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        self.folder.as_ref().map(|_| self.path())
+    }
+
     /// What another process sees of the same store.
     pub(crate) fn another_process(&self) -> Arc<SqliteStore> {
         Arc::new(match self.store.another_handle() {
