@@ -9,6 +9,7 @@ mod commands_answer;
 mod demo;
 mod draws_charts;
 mod explains_why_nothing_moves;
+mod hears_postfix;
 mod helps_at_the_shell;
 mod json_shapes;
 mod keeps_campaigns;
