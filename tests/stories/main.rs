@@ -16,6 +16,7 @@ mod helps_at_the_shell;
 mod json_shapes;
 mod keeps_campaigns;
 mod knows_its_relays;
+mod leaves_by_a_link;
 mod lists_the_published_curves;
 mod meets_broken_relays_and_disks;
 mod obeys_its_operator;
