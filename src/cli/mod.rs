@@ -17,6 +17,7 @@ mod message;
 mod pause;
 mod picture;
 mod plan;
+mod rules;
 mod run;
 mod schema;
 mod simulate;
@@ -80,6 +81,8 @@ enum Command {
     Pause(pause::PauseArgs),
     /// End a pause
     Resume(pause::ResumeArgs),
+    /// Try reply rules: what a reply means and what it does; list the rules
+    Rules(rules::Args),
     /// Say what holds a message, campaign or lane, when that opens, and its place in line
     Why(why::Args),
     /// Recount what left against what the plans allowed
@@ -106,6 +109,7 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Campaign(args) => campaign::run(args, context),
         Command::Suppress(args) => suppress::run(args, context),
         Command::Message(args) => message::run(args, context),
+        Command::Rules(args) => rules::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Plan(args) => plan::run(args, context),
         Command::Status(args) => status::run(args, context),
@@ -137,7 +141,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let context = Context::new(cli.config, cli.json, cli.verbose).looking_into(cli.store);
     let done = match &cli.command {
         // The others meet the question where they ask for their configuration.
-        Command::Init(_) | Command::Check(_) | Command::Plan(_) | Command::Demo(_) | Command::Simulate(_)
+        Command::Init(_)
+        | Command::Check(_)
+        | Command::Plan(_)
+        | Command::Rules(_)
+        | Command::Demo(_)
+        | Command::Simulate(_)
             if context.store.is_some() =>
         {
             Err(Failure::usage(context::NEEDS_CONFIGURATION))

@@ -85,7 +85,7 @@ pub fn fate(delivery: &Delivery, reading: &Reading, history: History, terms: &Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::reply::{Answer, Fault, Reply, Signal};
+    use crate::core::reply::{Answer, Fault, Reason, Reply, Signal};
 
     fn terms() -> RetryTerms {
         let minutes = |m: u64| Duration::from_secs(m * 60);
@@ -102,6 +102,7 @@ mod tests {
         let delivery = Delivery { stage: Stage::Rcpt, answer, rcpt_written: true, dot_begun: false };
         let reading = Reading {
             rule: None,
+            reason: Reason::Undefined,
             signal: Signal::Unclassified,
             action: Action::Retry,
             from_relay: false,

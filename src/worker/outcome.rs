@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::config::{RelaySettings, Uncertain};
-use crate::core::reply::{Action, Answer, Delivery, Fault, Reading, Signal, Stage};
+use crate::core::reply::{Action, Answer, Delivery, Fault, Reading, Reason, Signal, Stage};
 use crate::core::retry::{Fate, History, RetryTerms, fate};
 use crate::store::{Attempt, Claim, Disposition, Settlement, SuppressionReason};
 
@@ -76,6 +76,7 @@ pub(crate) fn not_composed(claim: &Claim, why: String, same_day: bool, now: Time
 pub(crate) fn accepted_reading() -> Reading {
     Reading {
         rule: None,
+        reason: Reason::NotARefusal,
         signal: Signal::Unclassified,
         action: Action::Retry,
         from_relay: false,

@@ -3,8 +3,11 @@
 //! Invariants: classification is total (every delivery gets a reading); it goes by provider, stage, code and
 //! text, never by code alone; only a reading whose action is `Suppress` may put an address on the suppression list.
 
+mod quoted;
 mod reason;
+mod report;
 mod rules;
+mod status;
 
 use std::fmt;
 
@@ -38,6 +41,19 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage, as in time.
+    pub const ALL: [Self; 9] = [
+        Self::Connect,
+        Self::Greeting,
+        Self::Hello,
+        Self::Tls,
+        Self::Auth,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Body,
+    ];
+
     /// The word used in rules, logs and output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -281,6 +297,8 @@ impl Action {
 pub struct Reading {
     /// Id of the rule that fired; `None` for the built-in reading of codes and faults.
     pub rule: Option<std::sync::Arc<str>>,
+    /// Why, in the field's words.
+    pub reason: Reason,
     /// Whose fault.
     pub signal: Signal,
     /// What to do with message, lane, relay, campaign.

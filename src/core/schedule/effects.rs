@@ -134,9 +134,10 @@ pub fn effect(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::reply::Reason;
 
     fn reading(signal: Signal, action: Action, from_relay: bool) -> Reading {
-        Reading { rule: None, signal, action, from_relay, meaning: "".into() }
+        Reading { rule: None, reason: Reason::Undefined, signal, action, from_relay, meaning: "".into() }
     }
 
     fn at(hour: i64) -> Timestamp {
