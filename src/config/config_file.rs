@@ -8,6 +8,7 @@ mod dkim;
 mod feedback;
 mod lints;
 mod pieces;
+mod providers;
 mod relay;
 
 pub use lints::past_starts;
@@ -106,7 +107,7 @@ impl Reader<'_> {
         let retry = pieces::retry(&fields, RetrySettings::default());
         relay::places("retry.", fields.map("retry", "after, lifetime, uncertain"), &mut self.written.all);
         let worker = worker(&fields);
-        let feedback = feedback::read(&fields);
+        let feedback = feedback::read(&fields, self.keepers.folder);
         let signing_key = self.signing_key(&fields);
         let relays = fields
             .required("relays", "at least one relay")

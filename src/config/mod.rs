@@ -14,6 +14,7 @@ pub mod keys;
 pub mod plan_file;
 pub mod presets;
 pub mod problem;
+pub mod providers;
 mod replies_file;
 mod secret;
 pub mod settings;

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 use super::presets::Preset;
+use super::providers::ProviderSettings;
 use crate::compose::{Identity, Signer};
 use crate::core::names::{PoolName, RelayName};
 use crate::core::plan::{Groups, Plan};
@@ -401,11 +402,13 @@ impl Default for WorkerSettings {
 pub struct FeedbackSettings {
     /// Reports of a full or suspended mailbox, without a delivery between them, after which its address is suppressed; 1 to 100.
     pub full_mailbox_after: u32,
+    /// Providers whose events are taken.
+    pub providers: ProviderSettings,
 }
 
 impl Default for FeedbackSettings {
     fn default() -> Self {
-        Self { full_mailbox_after: 3 }
+        Self { full_mailbox_after: 3, providers: ProviderSettings::default() }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Invariants: whose mail a report is about is told by the signed token first; a report that was taken twice changes nothing; what
 //! cannot be matched or read is counted and kept, never guessed into harm; only an address's own fault suppresses it.
 
+pub mod provider;
+
 use std::sync::Arc;
 
 use crate::clock::SharedClock;

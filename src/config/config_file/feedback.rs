@@ -1,5 +1,8 @@
 //! Owns the reading of `feedback`: what comes back from beyond the relay.
 
+use std::path::Path;
+
+use super::providers;
 use crate::config::fields::Fields;
 use crate::config::keys::feedback::FEEDBACK;
 use crate::config::settings::FeedbackSettings;
@@ -8,9 +11,9 @@ use crate::config::settings::FeedbackSettings;
 const FULL_MOST: u32 = 100;
 
 /// The settings; defaults where nothing is written.
-pub(super) fn read(top: &Fields<'_>) -> FeedbackSettings {
+pub(super) fn read(top: &Fields<'_>, folder: &Path) -> FeedbackSettings {
     let mut settings = FeedbackSettings::default();
-    let Some(map) = top.map("feedback", "full_mailbox_after") else { return settings };
+    let Some(map) = top.map("feedback", "full_mailbox_after, ses, sendgrid") else { return settings };
     map.known(&FEEDBACK);
     let after = map.read("full_mailbox_after", |problems, node| {
         let after = problems.count(node)?.get();
@@ -21,5 +24,6 @@ pub(super) fn read(top: &Fields<'_>) -> FeedbackSettings {
         fits.then_some(after)
     });
     settings.full_mailbox_after = after.unwrap_or(settings.full_mailbox_after);
+    settings.providers = providers::read(&map, folder);
     settings
 }
