@@ -16,7 +16,7 @@ use crate::config::{Config, ListenSettings};
 use crate::core::feedback::Heard;
 use crate::feedback::{Ear, InForce, Left, Told, follow, mail};
 use crate::listener::smtp::{self, Serving};
-use crate::listener::{http, unsubscribe};
+use crate::listener::{events, http, unsubscribe};
 use crate::store::Store;
 use crate::worker::events::{Event, EventKind, EventRunner, Subject};
 
@@ -91,7 +91,9 @@ impl Ways {
 
     async fn open_web(&self, listen: &ListenSettings, closed: &CancellationToken) -> Option<http::Serving> {
         let desk = unsubscribe::Desk::new(self.ear.clone(), self.tokens.clone(), self.store.clone());
-        match http::serve(listen.http?, unsubscribe::routes(desk), closed.clone()).await {
+        let events = events::Events::new(self.ear.clone(), self.clock.clone(), self.config.clone());
+        let routes = unsubscribe::routes(desk).merge(events::routes(events));
+        match http::serve(listen.http?, routes, closed.clone()).await {
             Ok(serving) => Some(serving),
             Err(why) => {
                 tracing::error!("nobody can leave by a link meanwhile: {why}");

@@ -8,6 +8,7 @@ pub mod import;
 mod judge;
 pub mod log;
 pub mod mail;
+pub mod provider;
 mod whose;
 
 use std::sync::Arc;
