@@ -5,6 +5,7 @@ mod compose;
 mod dkim;
 mod eml;
 mod feedback_mail;
+mod feedback_providers;
 mod intake;
 mod listener_smtp;
 mod lists;
