@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hikagen::clock::{Clock as _, PacedClock, SharedClock};
+use hikagen::clock::{Clock as _, PacedClock, SharedClock, SystemClock};
 use hikagen::compose::Tokens;
 use hikagen::config::Config;
 use hikagen::core::campaign::MessageState;
@@ -100,7 +100,7 @@ async fn block_in_session() -> Pause {
     let refuse = move |line: &str| line.starts_with("RCPT").then(|| says.clone());
     let sink = Sink::with(Manner { answers: Some(Arc::new(refuse)), ..Manner::default() });
     let project = project(&sink, "answers: carrier", 1);
-    let clock = Arc::new(PacedClock::new(Timestamp::now(), SPEED));
+    let clock = Arc::new(PacedClock::new(SystemClock.now(), SPEED));
     let working = Working::start(configuration(project.folder(), &[]), clock.clone(), SPEED);
     let pause = wait(&clock, "a pause in the session", || lane_pause(&working.store, &clock)).await;
     working.end().await;
@@ -115,7 +115,7 @@ async fn a_block_that_a_bounce_mail_tells_pauses_the_lane_as_one_in_the_session_
     let sink = Sink::open();
     let project = project(&sink, "answers: own", 3);
     let config = configuration(project.folder(), &[]);
-    let clock = Arc::new(PacedClock::new(Timestamp::now(), SPEED));
+    let clock = Arc::new(PacedClock::new(SystemClock.now(), SPEED));
     let shared: SharedClock = clock.clone();
     let working = Working::start(config.clone(), shared.clone(), SPEED);
     wait(&clock, "all accepted", || accepted(&working.store, 3)).await;
@@ -163,7 +163,7 @@ async fn a_forged_token_suppresses_nobody_and_a_block_of_last_week_holds_nothing
     let sink = Sink::open();
     let project = project(&sink, "answers: own", 1);
     let config = configuration(project.folder(), &[]);
-    let clock = Arc::new(PacedClock::new(Timestamp::now(), SPEED));
+    let clock = Arc::new(PacedClock::new(SystemClock.now(), SPEED));
     let shared: SharedClock = clock.clone();
     let working = Working::start(config.clone(), shared.clone(), SPEED);
     wait(&clock, "all accepted", || accepted(&working.store, 1)).await;
@@ -193,7 +193,7 @@ async fn a_forged_token_suppresses_nobody_and_a_block_of_last_week_holds_nothing
 
 /// The lines by which a Postfix relay tells of one message.
 fn log_of(sender: &str, message_id: &str, recipient: &str, ends: &str) -> String {
-    let at = Timestamp::now();
+    let at = SystemClock.now();
     format!(
         "{at} mx postfix/cleanup[11]: 4F1AB20C: message-id={message_id}\n\
          {at} mx postfix/qmgr[12]: 4F1AB20C: from=<{sender}>, size=900, nrcpt=1 (queue active)\n\
