@@ -11,6 +11,7 @@ mod completions;
 mod context;
 mod demo;
 mod feedback;
+mod forget;
 mod init;
 mod lane;
 mod man;
@@ -83,12 +84,14 @@ enum Command {
     Pause(pause::PauseArgs),
     /// End a pause
     Resume(pause::ResumeArgs),
+    /// Try reply rules: what a reply means and what it does; list the rules, and replies that none knows
+    Rules(rules::Args),
     /// Say what holds a message, campaign or lane, when that opens, and its place in line
     Why(why::Args),
     /// Take reports from beyond the relay, and show what was heard
     Feedback(feedback::Args),
-    /// List the replies that no rule knows
-    Rules(rules::Args),
+    /// Remove what is known of a person; a hash stays, so that no later list brings the address back
+    Forget(forget::Args),
     /// Recount what left against what the plans allowed
     Audit(audit::Args),
     /// Show one plan day of a newsletter in half a minute, on this machine only
@@ -113,6 +116,7 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Campaign(args) => campaign::run(args, context),
         Command::Suppress(args) => suppress::run(args, context),
         Command::Message(args) => message::run(args, context),
+        Command::Rules(args) => rules::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Plan(args) => plan::run(args, context),
         Command::Status(args) => status::run(args, context),
@@ -121,7 +125,7 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Resume(args) => pause::resume(args, context),
         Command::Why(args) => why::run(args, context),
         Command::Feedback(args) => feedback::run(args, context),
-        Command::Rules(args) => rules::run(args, context),
+        Command::Forget(args) => forget::run(&args, context),
         Command::Audit(args) => audit::run(args, context),
         Command::Demo(args) => demo::run(args, context),
         Command::Simulate(args) => simulate::run(args, context),
@@ -146,7 +150,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let context = Context::new(cli.config, cli.json, cli.verbose).looking_into(cli.store);
     let done = match &cli.command {
         // The others meet the question where they ask for their configuration.
-        Command::Init(_) | Command::Check(_) | Command::Plan(_) | Command::Demo(_) | Command::Simulate(_)
+        Command::Init(_)
+        | Command::Check(_)
+        | Command::Plan(_)
+        | Command::Rules(_)
+        | Command::Demo(_)
+        | Command::Simulate(_)
             if context.store.is_some() =>
         {
             Err(Failure::usage(context::NEEDS_CONFIGURATION))

@@ -63,8 +63,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let tokens = Arc::new(open_tokens(&config)?);
     let (parts, slot) = parts_with(&config, tokens.clone(), store.clone(), context.clock.clone(), Pacing::default());
     let in_force = ways::in_force(&slot);
-    let ear = Ear::new(store.clone(), tokens.clone(), context.clock.clone(), in_force.clone());
-    let ways = Ways { ear, tokens, clock: context.clock.clone(), config: in_force };
+    let ear = Ear::new(store.clone(), tokens.clone(), context.clock.clone(), in_force.clone())
+        .telling(ways::teller(in_force.clone(), store.clone()));
+    let ways = Ways { ear, tokens, store: store.clone(), clock: context.clock.clone(), config: in_force };
     context.block_on(async {
         let (orders, control) = mpsc::channel(8);
         let (says, reloaded) = watch::channel(());
@@ -276,7 +277,8 @@ impl Attendant {
     async fn refuse(&self, why: &str) {
         tracing::error!("SIGHUP: the changed files are refused, the old ones stay in force\n{why}");
         let kind = EventKind::ReloadRefused;
-        let event = Event { at: self.context.clock.now(), kind, subject: Subject::Worker, text: why.to_owned() };
+        let event =
+            Event { at: self.context.clock.now(), kind, subject: Subject::Worker, text: why.to_owned(), address: None };
         if let Err(error) = self.store.record_event(event.row()).await {
             tracing::warn!(%error, "the event could not be recorded");
         }

@@ -64,7 +64,7 @@ enum Order {
 /// Why an address is held back.
 #[derive(Debug, clap::Args)]
 struct Terms {
-    /// Why: manual, complaint and unknown hold everything, unsubscribe only newsletters of one sending domain
+    /// Why: all hold everything but unsubscribe, which holds newsletters of one sending domain
     #[arg(long, value_enum, default_value = "manual")]
     reason: Reason,
     /// The sending domain that was left, with --reason unsubscribe
@@ -81,6 +81,7 @@ enum Reason {
     Complaint,
     Unknown,
     Unsubscribe,
+    Mailbox,
 }
 
 impl From<Reason> for SuppressionReason {
@@ -90,6 +91,7 @@ impl From<Reason> for SuppressionReason {
             Reason::Complaint => Self::Complaint,
             Reason::Unknown => Self::Unknown,
             Reason::Unsubscribe => Self::Unsubscribe,
+            Reason::Mailbox => Self::Mailbox,
         }
     }
 }

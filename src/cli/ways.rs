@@ -3,7 +3,7 @@
 //! Invariants: a way that cannot be opened is told and stops nothing else; a reload that changes where to listen opens the new places
 //! after the old ones were given up; nothing that was told to a client as taken is dropped at the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,8 +14,11 @@ use crate::clock::SharedClock;
 use crate::compose::Tokens;
 use crate::config::{Config, ListenSettings};
 use crate::core::feedback::Heard;
-use crate::feedback::{Ear, InForce, follow, mail};
+use crate::feedback::{Ear, InForce, Left, Told, follow, mail};
 use crate::listener::smtp::{self, Serving};
+use crate::listener::{events, http, unsubscribe};
+use crate::store::Store;
+use crate::worker::events::{Event, EventKind, EventRunner, Subject};
 
 /// Longest wait at the end, and at a reload, for what is in hand.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,6 +30,8 @@ pub(super) struct Ways {
     pub(super) ear: Ear,
     /// Tells whose mail it is.
     pub(super) tokens: Arc<Tokens>,
+    /// Knows whom a token belongs to.
+    pub(super) store: Arc<dyn Store>,
     /// The clock.
     pub(super) clock: SharedClock,
     /// The configuration in force.
@@ -42,6 +47,7 @@ impl Ways {
             let listen = (self.config)().listen.clone();
             let closed = CancellationToken::new();
             let serving = self.open(&listen, &closed).await;
+            let web = self.open_web(&listen, &closed).await;
             loop {
                 tokio::select! {
                     () = stop.cancelled() => break,
@@ -57,7 +63,7 @@ impl Ways {
                 }
             }
             closed.cancel();
-            self.finish(&serving).await;
+            self.finish(&serving, web).await;
             if stop.is_cancelled() {
                 return;
             }
@@ -67,7 +73,7 @@ impl Ways {
     async fn open(&self, listen: &ListenSettings, closed: &CancellationToken) -> Vec<Serving> {
         let hands = smtp::Hands::of(
             self.ear.clone(),
-            |bytes, _| mail::read(bytes),
+            |bytes, envelope| mail::read_for(bytes, envelope).map_err(|why| why.to_string()),
             self.config.clone(),
             self.tokens.clone(),
             self.clock.clone(),
@@ -83,10 +89,26 @@ impl Ways {
         serving
     }
 
-    async fn finish(&self, serving: &[Serving]) {
+    async fn open_web(&self, listen: &ListenSettings, closed: &CancellationToken) -> Option<http::Serving> {
+        let desk = unsubscribe::Desk::new(self.ear.clone(), self.tokens.clone(), self.store.clone());
+        let events = events::Events::new(self.ear.clone(), self.clock.clone(), self.config.clone());
+        let routes = unsubscribe::routes(desk).merge(events::routes(events));
+        match http::serve(listen.http?, routes, closed.clone()).await {
+            Ok(serving) => Some(serving),
+            Err(why) => {
+                tracing::error!("nobody can leave by a link meanwhile: {why}");
+                None
+            }
+        }
+    }
+
+    async fn finish(&self, serving: &[Serving], web: Option<http::Serving>) {
         let all = async {
             for one in serving {
                 one.ended().await;
+            }
+            if let Some(web) = web {
+                web.ended().await;
             }
         };
         tokio::select! {
@@ -105,4 +127,25 @@ fn reported(bytes: &[u8]) -> Option<Vec<Heard>> {
 pub(super) fn in_force(slot: &super::run::Slot) -> InForce {
     let slot = slot.clone();
     Arc::new(move || -> Arc<Config> { super::run::current(&slot) })
+}
+
+/// Tells the operator's program of everybody who leaves, and keeps an event without the address.
+pub(super) fn teller(config: InForce, store: Arc<dyn Store>) -> Told {
+    let running = Mutex::new((None, EventRunner::new(None)));
+    Arc::new(move |left: Left| {
+        let command = (config)().worker.on_event.clone();
+        let subject = left.campaign.map_or(Subject::Worker, Subject::Campaign);
+        let event = Event { at: left.at, kind: EventKind::Left, subject, text: left.text, address: Some(left.address) };
+        let (store, row) = (store.clone(), event.row());
+        tokio::spawn(async move {
+            if let Err(error) = store.record_event(row).await {
+                tracing::warn!(%error, "the event could not be recorded");
+            }
+        });
+        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.0 != command {
+            *running = (command.clone(), EventRunner::new(command));
+        }
+        running.1.tell(&event);
+    })
 }

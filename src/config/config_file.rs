@@ -9,6 +9,7 @@ mod feedback;
 mod lints;
 mod listen;
 mod pieces;
+mod providers;
 mod relay;
 mod watched;
 

@@ -41,7 +41,8 @@ impl Destinations {
         Self { groups, rules: Rules::new(rules) }
     }
 
-    /// What is shipped in `plans/groups.yaml`, `plans/replies.yaml` and `plans/relays.yaml`.
+    /// What is shipped in `plans/groups.yaml`, `plans/replies.yaml` and `plans/relays.yaml`, with the phrases and hints of anybody
+    /// (`plans/phrases.yaml`, `plans/hints.yaml`).
     ///
     /// # Panics
     /// Never: the files are part of the program, and a test reads them.
@@ -54,7 +55,13 @@ impl Destinations {
         let groups = SourceFile::new("groups.yaml", include_str!("../../plans/groups.yaml"));
         let replies = SourceFile::new("replies.yaml", include_str!("../../plans/replies.yaml"));
         let groups = read_destinations(&groups, Self::bare()).value.expect("the shipped groups have no problems");
-        read_destinations(&replies, groups).value.expect("the shipped reply rules have no problems")
+        let Self { groups, rules } =
+            read_destinations(&replies, groups).value.expect("the shipped reply rules have no problems");
+        let phrases = SourceFile::new("phrases.yaml", include_str!("../../plans/phrases.yaml"));
+        let hints = SourceFile::new("hints.yaml", include_str!("../../plans/hints.yaml"));
+        let of = |file| rules_alone(file, &groups).value.expect("the shipped phrases and hints have no problems");
+        let rules = rules.with_phrases(of(&phrases), of(&hints));
+        Self { groups, rules }
     }
 }
 
@@ -63,9 +70,14 @@ static SHIPPED: LazyLock<Destinations> = LazyLock::new(Destinations::read_shippe
 
 /// The known relays' own words.
 fn relay_rules(groups: &Groups) -> Read<Vec<Rule>> {
-    let problems = Problems::new(&presets::shipped_file());
+    rules_alone(&presets::shipped_file(), groups)
+}
+
+/// The rules under `replies:` of a file, in the order in which they are written.
+fn rules_alone(file: &Arc<SourceFile>, groups: &Groups) -> Read<Vec<Rule>> {
+    let problems = Problems::new(file);
     let read = tree::parse(&problems).and_then(|root| {
-        let top = Fields::of(&problems, &root, root.span, "relays and replies")?;
+        let top = Fields::of(&problems, &root, root.span, "replies")?;
         top.map("replies", "reply rules by id").map(|fields| read_replies(fields, groups))
     });
     Read::new(read, problems.into_vec())

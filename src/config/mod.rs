@@ -15,6 +15,7 @@ mod network;
 pub mod plan_file;
 pub mod presets;
 pub mod problem;
+pub mod providers;
 mod replies_file;
 mod secret;
 pub mod settings;

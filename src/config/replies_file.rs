@@ -1,7 +1,8 @@
 //! Owns the reply rules as written: from YAML to `core::reply::Rule`.
 //!
 //! Invariants: a rule asks for something that a reply (or its absence) can show; only a recipient's fault suppresses an
-//! address, and never a bare policy code (5.7.x); a rule speaks of groups that exist.
+//! address, and never a bare policy code (5.7.x); a rule speaks of groups that exist; every rule has a reason, written or implied,
+//! and one that speaks of the address only where the fault is the recipient's.
 
 use super::fields::Fields;
 use super::keys::destinations::{MEANING, RULE, WHEN};
@@ -10,19 +11,7 @@ use super::problem::{Problems, did_you_mean, quoted};
 use super::tree::{Kind, Node};
 use crate::core::names::GroupName;
 use crate::core::plan::Groups;
-use crate::core::reply::{Action, Enhanced, FaultKind, Provider, Rule, Signal, Stage, TextPattern};
-
-const STAGES: [(&str, Stage); 9] = [
-    ("connect", Stage::Connect),
-    ("greeting", Stage::Greeting),
-    ("hello", Stage::Hello),
-    ("tls", Stage::Tls),
-    ("auth", Stage::Auth),
-    ("mail", Stage::Mail),
-    ("rcpt", Stage::Rcpt),
-    ("data", Stage::Data),
-    ("body", Stage::Body),
-];
+use crate::core::reply::{Action, Enhanced, FaultKind, Provider, Reason, Rule, Signal, Stage, TextPattern};
 
 const SIGNALS: [(&str, Signal); 6] = [
     ("recipient", Signal::Recipient),
@@ -45,7 +34,7 @@ const ACTIONS: [(&str, Action); 6] = [
 const FAULTS: [(&str, FaultKind); 3] =
     [("reset", FaultKind::Reset), ("closed", FaultKind::Closed), ("timeout", FaultKind::Timeout)];
 
-/// The rules of one file. A rule for several groups becomes one for each, under the same id.
+/// The rules of one file. A rule for several groups or texts becomes one for each, under the same id.
 pub(super) fn read_replies(fields: Fields<'_>, groups: &Groups) -> Vec<Rule> {
     let mut rules = Vec::new();
     for entry in fields.entries {
@@ -78,23 +67,53 @@ fn read_rule(id: &str, fields: Fields<'_>, groups: &Groups) -> Option<Vec<Rule>>
     let action = then
         .required("action", "suppress, fail, retry, throttle, block or stop-campaign")
         .and(then.one_of("action", &ACTIONS));
+    let reason = then.node("reason").is_some().then(|| then.one_of("reason", &reasons()));
     let conditions = read_conditions(when, groups);
     let (signal, action, conditions) = (signal?, action?, conditions?);
     cautious(then, &conditions, signal, action);
-    let rule = |provider| Rule {
+    let reason = match reason {
+        Some(read) => agreeing(then, read?, signal)?,
+        None => implied(&conditions, signal, action),
+    };
+    let rule = |provider, text: Option<TextPattern>| Rule {
         id: id.into(),
         provider,
         stage: conditions.stage,
         code: conditions.code,
         enhanced: conditions.enhanced,
-        text: conditions.text.clone(),
+        text,
         fault: conditions.fault,
+        reason,
         signal,
         action,
         meaning: meaning.into(),
         source: source.as_str().into(),
     };
-    Some(conditions.providers.iter().cloned().map(rule).collect())
+    let texts =
+        if conditions.texts.is_empty() { vec![None] } else { conditions.texts.iter().cloned().map(Some).collect() };
+    let each = |provider: &Provider| texts.iter().map(|text| rule(provider.clone(), text.clone())).collect::<Vec<_>>();
+    Some(conditions.providers.iter().flat_map(each).collect())
+}
+
+/// What a rule may name: a delivery and a complaint are no refusals.
+fn reasons() -> Vec<(&'static str, Reason)> {
+    Reason::ALL.into_iter().filter(|r| *r != Reason::NotARefusal).map(|r| (r.as_str(), r)).collect()
+}
+
+fn implied(conditions: &Conditions, signal: Signal, action: Action) -> Reason {
+    let words: Vec<String> = conditions.texts.iter().map(ToString::to_string).collect();
+    Reason::implied(signal, action, &words.join(" "))
+}
+
+/// Only a recipient's fault may be told with a reason that speaks of the address: such reports are counted against it.
+fn agreeing(then: Fields<'_>, reason: Reason, signal: Signal) -> Option<Reason> {
+    if !reason.is_recipients() || signal == Signal::Recipient {
+        return Some(reason);
+    }
+    let at = then.node("reason").map_or(then.span, |n| n.span);
+    let why = format!("expected signal recipient beside reason {reason}, got {}", signal.as_str());
+    then.problems().at_with(at, why, "the reasons that speak of the address count against it");
+    None
 }
 
 struct Conditions {
@@ -102,7 +121,7 @@ struct Conditions {
     stage: Option<Stage>,
     code: Option<u16>,
     enhanced: Option<(Enhanced, u16)>,
-    text: Option<TextPattern>,
+    texts: Vec<TextPattern>,
     fault: Option<FaultKind>,
 }
 
@@ -120,17 +139,30 @@ fn read_conditions(when: Fields<'_>, groups: &Groups) -> Option<Conditions> {
     }
     let read = |key: &str, was: bool| was || when.node(key).is_none();
     let providers = read_providers(when, groups);
-    let stage = when.one_of("stage", &STAGES);
+    let stage = when.one_of("stage", &Stage::ALL.map(|stage| (stage.as_str(), stage)));
     let code = when.read("code", code);
     let enhanced = when.read("enhanced", enhanced);
-    let text = when.read("text", pattern);
+    let texts = read_texts(when);
     let fault = when.one_of("fault", &FAULTS);
     let sound = read("stage", stage.is_some())
         && read("code", code.is_some())
         && read("enhanced", enhanced.is_some())
-        && read("text", text.is_some())
+        && texts.is_some()
         && read("fault", fault.is_some());
-    providers.filter(|_| sound).map(|providers| Conditions { providers, stage, code, enhanced, text, fault })
+    let (providers, texts) = (providers.filter(|_| sound)?, texts?);
+    Some(Conditions { providers, stage, code, enhanced, texts, fault })
+}
+
+/// One text or several; none where the rule asks for no words.
+fn read_texts(when: Fields<'_>) -> Option<Vec<TextPattern>> {
+    let Some(entry) = when.entry("text") else { return Some(Vec::new()) };
+    let nodes = one_or_many(&entry.value);
+    if nodes.is_empty() {
+        when.problems().at(entry.value.span, "expected words of the reply, got an empty list");
+        return None;
+    }
+    let read: Vec<Option<TextPattern>> = nodes.iter().map(|node| pattern(when.problems(), node)).collect();
+    read.into_iter().collect()
 }
 
 fn read_providers(when: Fields<'_>, groups: &Groups) -> Option<Vec<Provider>> {
@@ -216,7 +248,7 @@ fn cautious(then: Fields<'_>, conditions: &Conditions, signal: Signal, action: A
         return;
     }
     let at = then.node("action").map_or(then.span, |n| n.span);
-    let policy = conditions.enhanced.is_some_and(|(e, _)| e.1 == 7) && conditions.text.is_none();
+    let policy = conditions.enhanced.is_some_and(|(e, _)| e.1 == 7) && conditions.texts.is_empty();
     let early = conditions.stage.filter(|stage| *stage < Stage::Rcpt);
     let why = if let Some(stage) = early {
         Some(format!("no recipient was named yet at {}: nothing said there can suppress an address", stage.as_str()))
@@ -231,3 +263,6 @@ fn cautious(then: Fields<'_>, conditions: &Conditions, signal: Signal, action: A
         then.problems().at_with(at, why, "`fail` lets the message bounce and keeps the address");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 use super::presets::Preset;
+use super::providers::ProviderSettings;
 use crate::compose::{Identity, Signer};
 use crate::core::names::{PoolName, RelayName};
 use crate::core::plan::{Groups, Plan};
@@ -411,11 +412,13 @@ pub struct FeedbackSettings {
     pub mailboxes: Vec<PathBuf>,
     /// Logs of relays.
     pub logs: Vec<LogSettings>,
+    /// Providers whose events are taken.
+    pub providers: ProviderSettings,
 }
 
 impl Default for FeedbackSettings {
     fn default() -> Self {
-        Self { full_mailbox_after: 3, mailboxes: Vec::new(), logs: Vec::new() }
+        Self { full_mailbox_after: 3, mailboxes: Vec::new(), logs: Vec::new(), providers: ProviderSettings::default() }
     }
 }
 

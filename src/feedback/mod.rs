@@ -8,6 +8,7 @@ pub mod import;
 mod judge;
 pub mod log;
 pub mod mail;
+pub mod provider;
 mod whose;
 
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use jiff::Timestamp;
 use crate::clock::SharedClock;
 use crate::compose::Tokens;
 use crate::config::Config;
-use crate::core::feedback::{Heard, Way};
-use crate::core::names::RelayName;
+use crate::core::feedback::{Fate, Heard, Way};
+use crate::core::names::{CampaignName, RelayName};
 use crate::core::reply::Consequence;
 use crate::store::{Recorded, Report, Store, StoreError, SuppressionReason};
 
@@ -27,6 +28,22 @@ pub use whose::token_of;
 
 /// Tells the configuration in force.
 pub type InForce = Arc<dyn Fn() -> Arc<Config> + Send + Sync>;
+
+/// Somebody who left a list, or complained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// When.
+    pub at: Timestamp,
+    /// Address key.
+    pub address: String,
+    /// The campaign whose mail it was, when it is known.
+    pub campaign: Option<CampaignName>,
+    /// In words, without the address.
+    pub text: String,
+}
+
+/// Is told of everybody who leaves, once.
+pub type Told = Arc<dyn Fn(Left) + Send + Sync>;
 
 /// Reports that are recorded in one transaction: some milliseconds of the store, so that those who send hardly wait.
 pub const AT_ONCE: usize = 200;
@@ -38,13 +55,35 @@ pub struct Ear {
     tokens: Arc<Tokens>,
     clock: SharedClock,
     config: InForce,
+    told: Option<Told>,
 }
 
 impl Ear {
     /// An ear that records in `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, tokens: Arc<Tokens>, clock: SharedClock, config: InForce) -> Self {
-        Self { store, tokens, clock, config }
+        Self { store, tokens, clock, config, told: None }
+    }
+
+    /// The same, and `told` hears of everybody who leaves.
+    #[must_use]
+    pub fn telling(self, told: Told) -> Self {
+        Self { told: Some(told), ..self }
+    }
+
+    /// Records one wish to leave, and tells of it when it is new.
+    async fn part_with(&self, report: Report, now: Timestamp) -> Result<Recorded, StoreError> {
+        let (fate, way, at) = (report.fate, report.way.clone(), report.at);
+        let (key, message) = (report.key.clone(), report.message);
+        let recorded = self.store.record_reports(vec![report], now).await?;
+        let (Some(told), Some(address), true) = (&self.told, key, recorded.new > 0) else { return Ok(recorded) };
+        let campaign = match message {
+            Some(id) => self.store.recipient_of(id).await?.map(|recipient| recipient.campaign),
+            None => None,
+        };
+        let what = if fate == Fate::Complaint { "complained" } else { "left the list" };
+        told(Left { at, address, campaign, text: format!("somebody {what} (heard by {})", way.as_str()) });
+        Ok(recorded)
     }
 
     /// Matches, classifies and records, in order, in batches of bounded size; durable when it returns.
@@ -58,14 +97,26 @@ impl Ear {
         let mut heard = heard.into_iter();
         loop {
             let now = self.clock.now();
-            let mut reports = Vec::new();
+            let (mut reports, mut parting, mut seen) = (Vec::new(), None, false);
             for one in heard.by_ref().take(AT_ONCE) {
-                reports.push(desk.report(one, now).await?);
+                seen = true;
+                let report = desk.report(one, now).await?;
+                // One by one: whoever leaves is told of, once.
+                if matches!(report.fate, Fate::Unsubscribed | Fate::Complaint) {
+                    parting = Some(report);
+                    break;
+                }
+                reports.push(report);
             }
-            if reports.is_empty() {
+            if !seen {
                 return Ok(all);
             }
-            add(&mut all, self.store.record_reports(reports, now).await?);
+            if !reports.is_empty() {
+                add(&mut all, self.store.record_reports(reports, now).await?);
+            }
+            if let Some(report) = parting {
+                add(&mut all, self.part_with(report, now).await?);
+            }
         }
     }
 }

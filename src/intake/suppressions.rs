@@ -73,13 +73,18 @@ fn entry(
         let at = header.names.iter().position(|n| n == name);
         at.and_then(|at| record.get(at)).map(|v| v.trim_matches(is_blank)).filter(|v| !v.is_empty())
     };
-    let key = clean_address(record.get(header.email).unwrap_or_default())?.key();
     let reason = match value("reason") {
         None => reason,
         Some(word) => reason_of(word).ok_or_else(|| {
-            let known = "unknown, complaint, manual, unsubscribe";
+            let known = "unknown, complaint, manual, unsubscribe, mailbox, forgotten";
             Refusal::new(Rule::Columns, format!("reason \"{}\" is none of: {known}", word.escape_debug()))
         })?,
+    };
+    let email = record.get(header.email).unwrap_or_default();
+    // Of who is forgotten only a hash is left, which the store that made it knows again.
+    let key = match reason {
+        SuppressionReason::Forgotten if email.starts_with("sha256:") => email.to_owned(),
+        _ => clean_address(email)?.key(),
     };
     let sender = value("sender").or(sender.filter(|_| reason == SuppressionReason::Unsubscribe));
     let sender = sender.map(str::to_ascii_lowercase);
@@ -97,6 +102,6 @@ fn entry(
 /// The reason that a word names.
 #[must_use]
 pub fn reason_of(word: &str) -> Option<SuppressionReason> {
-    use SuppressionReason::{Complaint, Manual, Unknown, Unsubscribe};
-    [Unknown, Complaint, Manual, Unsubscribe].into_iter().find(|reason| reason.as_str() == word)
+    use SuppressionReason::{Complaint, Forgotten, Mailbox, Manual, Unknown, Unsubscribe};
+    [Unknown, Complaint, Manual, Unsubscribe, Mailbox, Forgotten].into_iter().find(|reason| reason.as_str() == word)
 }

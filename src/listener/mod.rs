@@ -3,4 +3,9 @@
 //! Invariants: loopback unless configured otherwise; every connection is bounded in time, size and number; a socket that cannot be
 //! opened is told at once and stops nothing else.
 
+mod certificates;
+pub mod events;
+pub mod http;
 pub mod smtp;
+pub mod unsubscribe;
+pub mod web;

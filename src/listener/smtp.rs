@@ -151,6 +151,18 @@ pub async fn serve(door: &Door, desk: Desk, stop: CancellationToken) -> Result<S
     Ok(Serving { place, tracker })
 }
 
+/// Opens and serves every door that `listen` asks for: those at work, and in words why others are not.
+pub async fn serve_all(listen: &ListenSettings, desk: &Desk, stop: &CancellationToken) -> (Vec<Serving>, Vec<String>) {
+    let (mut serving, mut failed) = (Vec::new(), Vec::new());
+    for door in doors(listen) {
+        match serve(&door, desk.clone(), stop.clone()).await {
+            Ok(one) => serving.push(one),
+            Err(why) => failed.push(why),
+        }
+    }
+    (serving, failed)
+}
+
 async fn accept(listening: Listening, protocol: Protocol, desk: Desk, stop: CancellationToken, tracker: TaskTracker) {
     loop {
         let accepted = tokio::select! {

@@ -60,11 +60,13 @@ pub enum EventKind {
     Uncertain,
     /// A plan day began or was judged.
     PlanDay,
+    /// Somebody left a list, or complained.
+    Left,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::LanePaused,
         Self::LaneResumed,
         Self::RelayPaused,
@@ -81,6 +83,7 @@ impl EventKind {
         Self::ReloadRefused,
         Self::Uncertain,
         Self::PlanDay,
+        Self::Left,
     ];
 
     /// The word used in the store, in JSON and in output.
@@ -103,6 +106,7 @@ impl EventKind {
             Self::ReloadRefused => "reload-refused",
             Self::Uncertain => "uncertain",
             Self::PlanDay => "plan-day",
+            Self::Left => "left",
         }
     }
 }
@@ -142,6 +146,8 @@ pub struct Event {
     pub subject: Subject,
     /// In words.
     pub text: String,
+    /// Who left; for the operator's program alone, never stored with the event.
+    pub address: Option<String>,
 }
 
 impl Event {
@@ -174,6 +180,7 @@ impl Event {
             "relay": relay,
             "lane": lane,
             "campaign": campaign,
+            "address": self.address,
         });
         format!("{object}\n")
     }
@@ -275,6 +282,7 @@ mod tests {
             kind: EventKind::LanePaused,
             subject: Subject::Lane("tokyo-new/docomo".parse().unwrap()),
             text: text.to_owned(),
+            address: None,
         }
     }
 
@@ -293,7 +301,7 @@ mod tests {
         assert_eq!(
             told,
             json!({"kind": "lane-paused", "at": "2026-11-24T00:00:00Z", "subject": "tokyo-new/docomo", "text": "block: 5 min",
-                   "relay": "tokyo-new", "lane": "tokyo-new/docomo", "campaign": null})
+                   "relay": "tokyo-new", "lane": "tokyo-new/docomo", "campaign": null, "address": null})
         );
     }
 

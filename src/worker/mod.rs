@@ -140,7 +140,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// Records an event, logs it and tells the operator's program.
     pub(crate) async fn tell(&self, kind: EventKind, subject: Subject, text: String) {
-        let event = Event { at: self.parts.clock.now(), kind, subject, text };
+        let event = Event { at: self.parts.clock.now(), kind, subject, text, address: None };
         tracing::info!(event = event.kind.as_str(), subject = %event.subject, "{}", event.text);
         if let Err(error) = self.parts.store.record_event(event.row()).await {
             tracing::warn!(%error, "the event could not be recorded");

@@ -120,7 +120,7 @@ async fn a_variable_that_no_object_has_is_told_with_what_was_meant() {
     submission.content.text = Some("{{ nmae }}\n{{ shop.ctiy }}\n{{ name.first }}".to_owned());
     let refused = desk.submit_as(&submission, Options::default()).await.unwrap_err();
     for words in [
-        "text template:1: {{ nmae }} is neither a column of the list nor built in; did you mean \"name\"? Its columns: ",
+        "text template:1: {{ nmae }} is neither a column of the list nor built in; did you mean \"name\"?",
         "text template:2: {{ shop.ctiy }} is no key of the objects \"shop\"; did you mean \"shop.city\"?",
         "{{ name.first }} asks for a part of \"name\"",
     ] {

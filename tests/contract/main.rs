@@ -4,6 +4,7 @@
 mod compose;
 mod dkim;
 mod eml;
+mod feedback_mail;
 mod intake;
 mod listener_smtp;
 mod lists;

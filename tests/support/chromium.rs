@@ -52,3 +52,25 @@ pub fn measure(svg: &str, folder: &Path, dark: bool) -> Value {
     let plain = measured.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&");
     serde_json::from_str(&plain).unwrap_or_else(|error| panic!("{error}:\n{plain}"))
 }
+
+/// Draws a page into a picture.
+pub fn draw(address: &str, picture: &Path, width: u32, height: u32) {
+    let folder = picture.parent().unwrap();
+    let output = Command::new("chromium")
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--hide-scrollbars",
+        ])
+        .args(["--disable-component-update", "--disable-sync", "--no-first-run", "--virtual-time-budget=3000"])
+        .arg(format!("--window-size={width},{height}"))
+        .arg(format!("--user-data-dir={}", folder.join("browser").display()))
+        .arg(format!("--screenshot={}", picture.display()))
+        .arg(address)
+        .env("HOME", folder)
+        .output()
+        .expect("chromium is missing: ./tests/run installs it, or apt-get install chromium");
+    assert!(picture.exists(), "nothing was drawn:\n{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -30,14 +30,6 @@ pub enum Entry<'a> {
     ImplicitTls,
 }
 
-/// Where mail to the senders of what it relays (bounces) goes.
-pub enum Returns<'a> {
-    /// Over LMTP to this port on 127.0.0.1.
-    Lmtp(u16),
-    /// Into this Maildir, which is made.
-    Maildir(&'a Path),
-}
-
 /// A running Postfix. Stopped when dropped.
 pub struct Postfix {
     /// Where it listens, on 127.0.0.1.
@@ -49,26 +41,29 @@ pub struct Postfix {
 impl Postfix {
     /// Starts one that hands everything to the sink at `sink`, and waits until it listens.
     pub fn start(entry: &Entry<'_>, certificate: &ServerCertificate, sink: u16) -> Self {
-        Self::start_with(entry, certificate, sink, |_| String::new())
+        Self::start_with(entry, certificate, sink, "")
     }
 
-    /// The same, and mail to `domain` comes back this way instead.
-    pub fn start_returning(
-        entry: &Entry<'_>,
-        certificate: &ServerCertificate,
-        sink: u16,
-        domain: &str,
-        returns: &Returns<'_>,
-    ) -> Self {
-        Self::start_with(entry, certificate, sink, |owner| returning(domain, returns, owner))
+    /// The same; mail to `domain` is handed over by `transport` (`lmtp:inet:127.0.0.1:2527`) instead.
+    pub fn start_returning(certificate: &ServerCertificate, sink: u16, domain: &str, transport: &str) -> Self {
+        let more = format!("transport_maps = inline:{{ {{ {domain} = {transport} }} }}\n");
+        Self::start_with(&Entry::ImplicitTls, certificate, sink, &more)
     }
 
-    fn start_with(
-        entry: &Entry<'_>,
-        certificate: &ServerCertificate,
-        sink: u16,
-        more: impl FnOnce(u32) -> String,
-    ) -> Self {
+    /// The same; mail to `domain` is kept in the Maildir `FOLDER/mailbox` instead.
+    pub fn start_keeping(certificate: &ServerCertificate, sink: u16, domain: &str, folder: &Path) -> Self {
+        let owner = account("postfix");
+        chown(folder, Some(owner), None).unwrap();
+        let more = format!(
+            "virtual_mailbox_domains = {domain}\nvirtual_transport = virtual\nvirtual_mailbox_base = {}\n\
+             virtual_mailbox_maps = static:mailbox/\nvirtual_minimum_uid = 1\nvirtual_uid_maps = static:{owner}\n\
+             virtual_gid_maps = static:{owner}\n",
+            folder.display()
+        );
+        Self::start_with(&Entry::ImplicitTls, certificate, sink, &more)
+    }
+
+    fn start_with(entry: &Entry<'_>, certificate: &ServerCertificate, sink: u16, more: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("postfix-").tempdir().unwrap();
         let owner = account("postfix");
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
@@ -80,7 +75,7 @@ impl Postfix {
         let conf = folder.path().join("conf");
         fs::write(conf.join("server.pem"), format!("{}{}", certificate.key, certificate.certificate)).unwrap();
         fs::set_permissions(conf.join("server.pem"), Permissions::from_mode(0o600)).unwrap();
-        fs::write(conf.join("main.cf"), main_cf(folder.path(), entry, sink) + &more(owner)).unwrap();
+        fs::write(conf.join("main.cf"), main_cf(folder.path(), entry, sink) + more).unwrap();
         fs::write(conf.join("master.cf"), master_cf(entry, port)).unwrap();
         if let Entry::StarttlsAndLogin { user, password } = entry {
             write_logins(folder.path(), user, password, owner);
@@ -186,23 +181,6 @@ fn main_cf(folder: &Path, entry: &Entry<'_>, sink: u16) -> String {
         }
     }
     text
-}
-
-fn returning(domain: &str, returns: &Returns<'_>, owner: u32) -> String {
-    let common = format!("virtual_mailbox_domains = {domain}\nrecipient_delimiter = +\n");
-    match returns {
-        Returns::Lmtp(port) => format!("{common}virtual_transport = lmtp:inet:127.0.0.1:{port}\n"),
-        Returns::Maildir(folder) => {
-            fs::create_dir_all(folder).unwrap();
-            chown(folder, Some(owner), None).unwrap();
-            format!(
-                "{common}virtual_transport = virtual\nvirtual_mailbox_base = {}\n\
-                 virtual_mailbox_maps = static:mailbox/\nvirtual_minimum_uid = 1\nvirtual_uid_maps = static:{owner}\n\
-                 virtual_gid_maps = static:{owner}\n",
-                folder.display()
-            )
-        }
-    }
 }
 
 fn master_cf(entry: &Entry<'_>, port: u16) -> String {

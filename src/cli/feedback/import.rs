@@ -161,7 +161,7 @@ fn configuration(args: &Args, context: &Context) -> Result<Config, Failure> {
 
 fn readers(config: &Config, now: Timestamp) -> Readers {
     let zone: TimeZone = config.timezone.clone();
-    Readers { mail: mail::read, providers: Vec::new(), zone, now }
+    Readers { mail: |bytes| mail::read(bytes).map_err(|why| why.to_string()), providers: Vec::new(), zone, now }
 }
 
 fn pieces<'a>(args: &'a Args, readers: &'a Readers) -> Box<dyn Iterator<Item = Piece> + 'a> {

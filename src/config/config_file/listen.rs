@@ -16,10 +16,12 @@ const ADDRESS: &str = "an address and a port such as 127.0.0.1:2526";
 
 /// Reads `listen`; paths are relative to `folder`.
 pub(super) fn read(fields: &Fields<'_>, folder: &Path) -> ListenSettings {
-    let Some(map) = fields.map("listen", "smtp, lmtp, allow") else { return ListenSettings::default() };
+    let Some(map) = fields.map("listen", "http, smtp, lmtp, allow") else { return ListenSettings::default() };
     map.known(&LISTEN);
     let smtp = map.read("smtp", |problems, node| address(problems, node, ADDRESS));
     let lmtp = map.read("lmtp", |problems, node| socket(problems, node, folder));
+    let http =
+        map.read("http", |problems, node| address(problems, node, "an address and a port such as 127.0.0.1:8580"));
     let mut allow = Vec::new();
     for item in map.list("allow", "networks such as 10.1.0.0/16").unwrap_or_default() {
         allow.extend(map.problems().parsed::<Network>(item, "a network such as 10.1.0.0/16"));
@@ -36,12 +38,14 @@ pub(super) fn read(fields: &Fields<'_>, folder: &Path) -> ListenSettings {
             map.problems().at_with(node.span, message, help);
         }
     }
-    if let (Some(smtp), Some(lmtp), Some(node)) = (&smtp, tcp, map.node("lmtp"))
-        && smtp == lmtp
-    {
-        map.problems().at(node.span, "smtp and lmtp cannot have the same address and port");
+    let places = [("http", http.as_ref()), ("smtp", smtp.as_ref()), ("lmtp", tcp)];
+    for (i, (key, addr)) in places.iter().enumerate() {
+        let same = places[..i].iter().find(|(_, other)| addr.is_some() && other == addr);
+        if let (Some((other, _)), Some(node)) = (same, map.node(key)) {
+            map.problems().at(node.span, format!("{other} and {key} cannot have the same address and port"));
+        }
     }
-    ListenSettings { smtp, lmtp, allow }
+    ListenSettings { smtp, lmtp, http, allow }
 }
 
 fn address(problems: &Problems, node: &Node, what: &str) -> Option<SocketAddr> {

@@ -123,7 +123,7 @@ fn unit(problems: &Problems, node: &Node) -> Option<String> {
 fn mailbox_lint(problems: &Problems, node: &Node, path: &Path) {
     let shown = path.display();
     if path.is_file() {
-        let help = "give it to `hikagen feedback import`, and have new mail delivered into a Maildir (a path that ends in / in Postfix)";
+        let help = "give it to `hikagen feedback import`, and have new mail put into a Maildir (a path that ends in / in Postfix)";
         problems.lint(node.span, format!("{shown} is a file, not a Maildir folder"), help);
         return;
     }

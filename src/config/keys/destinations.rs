@@ -1,6 +1,6 @@
 //! Owns the keys of files of destination groups and reply rules. Read by `config::groups_file` and `config::replies_file`.
 
-use super::Shape::{Few, Map, Scalar, Word};
+use super::Shape::{Either, Few, List, Map, Scalar, Word};
 use super::configuration::known_relays;
 use super::forms::*;
 use super::{Key, Names, Shape, Table, list, none};
@@ -156,7 +156,11 @@ pub static WHEN: Table = Table::new(
         ),
         Key::new("code", Scalar(&CODE), "Reply code."),
         Key::new("enhanced", Scalar(&ENHANCED), "Enhanced code (RFC 3463); the last number may be a range: 5.7.606-649."),
-        Key::new("text", Scalar(&WORDS), "Words anywhere in the reply, without case; {anything} is any text, ^ ties them to the beginning."),
+        Key::new(
+            "text",
+            Either(&[Scalar(&WORDS), List(&Scalar(&WORDS), 1, usize::MAX)]),
+            "Words anywhere in the reply, without case, or several of which one is enough; {anything} is any text, ^ ties them to the beginning.",
+        ),
         Key::new("fault", Word(&["reset", "closed", "timeout"]), "What came instead of a reply."),
     ]],
 )
@@ -184,9 +188,43 @@ pub static MEANING: Table = Table::new(
              block: after a cooldown; stop-campaign: the campaign waits for the operator.",
         )
         .required(),
+        Key::new(
+            "reason",
+            Word(&[
+                "user-unknown",
+                "host-unknown",
+                "has-moved",
+                "mailbox-full",
+                "suspended",
+                "filtered",
+                "message-too-big",
+                "content",
+                "spam",
+                "virus",
+                "blocked",
+                "bad-reputation",
+                "rate-limited",
+                "auth-failure",
+                "sender-rejected",
+                "policy-violation",
+                "no-relaying",
+                "security-error",
+                "expired",
+                "network-error",
+                "system-error",
+                "system-full",
+                "not-accept",
+                "syntax-error",
+                "undefined",
+            ]),
+            "Why, for people and for what is counted. Default: from signal, action and words; the first six speak of the address.",
+        ),
     ]],
 )
 .together(
-    r#"{ "if": { "required": ["action"], "properties": { "action": { "const": "suppress" } } },
+    r#"{ "if": { "anyOf": [
+           { "required": ["action"], "properties": { "action": { "const": "suppress" } } },
+           { "required": ["reason"], "properties": { "reason": { "enum":
+             ["user-unknown", "host-unknown", "has-moved", "mailbox-full", "suspended", "filtered"] } } }] },
          "then": { "properties": { "signal": { "const": "recipient" } } } }"#,
 );

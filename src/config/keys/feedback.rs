@@ -1,13 +1,13 @@
 //! Owns the keys under `feedback`: what comes back from beyond the relay. Read by `config::config_file::feedback`.
 
-use super::Shape::{Map, Scalar};
+use super::Shape::{List, Map, Scalar};
 use super::forms::*;
 use super::{Key, Table, list};
 
 /// `feedback`.
 pub static FEEDBACK: Table = Table::new(
     "feedback",
-    &[&[
+    &[&PROVIDERS, &[
         Key::new(
             "full_mailbox_after",
             Scalar(&REPORTS),
@@ -38,3 +38,42 @@ pub static LOG: Table = Table::new(
     ]],
 )
 .together(r#"{ "oneOf": [{ "required": ["file"] }, { "required": ["journal"] }] }"#);
+
+/// Providers whose events are taken.
+static PROVIDERS: [Key; 2] = [
+    Key::new("ses", Map(&SES), "Events of Amazon SES through SNS, taken at /events/ses. Default: not taken."),
+    Key::new("sendgrid", Map(&SENDGRID), "Events of SendGrid, taken at /events/sendgrid. Default: not taken."),
+];
+
+/// `feedback.ses`.
+pub static SES: Table = Table::new(
+    "ses",
+    &[&[
+        Key::new(
+            "topics",
+            List(&Scalar(&TOPIC), 1, usize::MAX),
+            "ARNs of the SNS topics that are taken; a subscription to one of them is confirmed by itself.",
+        )
+        .required(),
+        Key::new(
+            "certificate",
+            Scalar(&PATH),
+            "PEM file of the certificate that verifies, where this machine cannot read it from SNS; relative to this file.",
+        ),
+    ]],
+);
+
+/// `feedback.sendgrid`.
+pub static SENDGRID: Table = Table::new(
+    "sendgrid",
+    &[&[
+        Key::new(
+            "public_key",
+            Scalar(&P256),
+            "The verification key of the Signed Event Webhook, as SendGrid shows it. It is no secret.",
+        )
+        .required(),
+        Key::new("stale_after", Scalar(&SPAN), "How long after it was signed a post is taken, from 1m to 25h.")
+            .or("10m"),
+    ]],
+);

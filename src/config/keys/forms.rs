@@ -70,6 +70,16 @@ pub const CONNECTIONS: Form =
 pub const DAY: Form = counted("a warm-up day from 1 to 400", r"^\s*0*(400|[1-3][0-9]{2}|[1-9][0-9]?)\s*$", 1, 400);
 /// Reports about different messages.
 pub const REPORTS: Form = counted("a number of reports from 1 to 100", r"^\s*0*(100|[1-9][0-9]?)\s*$", 1, 100);
+/// The ARN of an SNS topic.
+pub const TOPIC: Form = form(
+    "the ARN of an SNS topic, such as arn:aws:sns:ap-northeast-1:123456789012:bounces",
+    "^arn:aws(-cn|-us-gov)?:sns:[a-z0-9-]{3,32}:[0-9]{12}:[A-Za-z0-9_-]{1,256}$",
+);
+/// A public key on P-256 (SubjectPublicKeyInfo).
+pub const P256: Form = form(
+    "a verification key as SendGrid shows it, such as MFkwEwYHKoZIzj0CAQYI...==",
+    r"^\s*MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{85}[AQgw]==\s*$",
+);
 /// A TCP port.
 pub const PORT: Form = counted("a port from 1 to 65535", r"^\+?(?=.*[1-9])[0-9]+$", 1, 65_535);
 /// An SMTP reply code.

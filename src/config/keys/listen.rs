@@ -9,6 +9,12 @@ pub static LISTEN: Table = Table::new(
     "listen",
     &[&[
         Key::new(
+            "http",
+            Scalar(&ADDRESS),
+            "Address and port of the worker's own HTTP server: unsubscribe links (/u/TOKEN) and providers' events \
+             (/events/PROVIDER). Plain HTTP, for a proxy in front of it. Default: not listened.",
+        ),
+        Key::new(
             "smtp",
             Scalar(&ADDRESS),
             "Address and port where bounces are taken by SMTP. Only addresses that Hikagen put on its mail are taken, without \

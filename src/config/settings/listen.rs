@@ -13,6 +13,8 @@ pub struct ListenSettings {
     pub smtp: Option<SocketAddr>,
     /// LMTP.
     pub lmtp: Option<Socket>,
+    /// HTTP: unsubscribe links and providers' events.
+    pub http: Option<SocketAddr>,
     /// Networks that may connect by SMTP and LMTP, beside loopback.
     pub allow: Vec<Network>,
 }

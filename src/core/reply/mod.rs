@@ -4,8 +4,11 @@
 //! text, never by code alone; only a reading whose action is `Suppress` may put an address on the suppression list.
 
 mod consequence;
+mod quoted;
 mod reason;
+mod report;
 mod rules;
+mod status;
 
 use std::fmt;
 
@@ -40,6 +43,19 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage, as in time.
+    pub const ALL: [Self; 9] = [
+        Self::Connect,
+        Self::Greeting,
+        Self::Hello,
+        Self::Tls,
+        Self::Auth,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Body,
+    ];
+
     /// The word used in rules, logs and output.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Action, Signal};
+
 /// Why mail was refused, deferred or sent back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -138,5 +140,48 @@ impl Reason {
                 | Self::Suspended
                 | Self::Filtered
         )
+    }
+
+    /// The reason of a rule that names none: from whose fault it is, what is done, and its own words (lower case). A recipient's
+    /// fault is read as its filter or as nothing in particular where no word says more: no address is lost by that.
+    #[must_use]
+    pub fn implied(signal: Signal, action: Action, words: &str) -> Self {
+        let any = |known: &[&str]| known.iter().any(|word| words.contains(word));
+        match signal {
+            Signal::Recipient if action == Action::Suppress => Self::UserUnknown,
+            Signal::Recipient
+                if any(&["full", "quota", "storage", "too much mail data", "exceeded the local limit"]) =>
+            {
+                Self::MailboxFull
+            }
+            Signal::Recipient if any(&["disabled", "inactive", "suspend", "not active"]) => Self::Suspended,
+            Signal::Recipient if any(&["too quickly", "at a rate"]) => Self::RateLimited,
+            Signal::Recipient if any(&["greylist"]) => Self::PolicyViolation,
+            Signal::Recipient if action == Action::Fail => Self::Filtered,
+            Signal::Recipient => Self::Undefined,
+            Signal::Content if any(&["size", "too big", "too large", "too long"]) => Self::MessageTooBig,
+            Signal::Content if any(&["virus"]) => Self::Virus,
+            Signal::Content if any(&["spam", "unsolicited"]) => Self::Spam,
+            Signal::Content => Self::Content,
+            Signal::Volume => Self::RateLimited,
+            Signal::Reputation if any(&["reputation", "complaint"]) => Self::BadReputation,
+            Signal::Reputation if action == Action::Fail => Self::PolicyViolation,
+            Signal::Reputation => Self::Blocked,
+            Signal::SenderSetup if any(&["tls"]) => Self::SecurityError,
+            Signal::SenderSetup if any(&["does not exist", "domain not found", "from domain", "not verified"]) => {
+                Self::SenderRejected
+            }
+            Signal::SenderSetup => Self::AuthFailure,
+            Signal::Relay if any(&["credential", "authenti", "authoriz", "login", "password"]) => Self::SecurityError,
+            Signal::Relay if matches!(action, Action::Throttle | Action::Block) => Self::RateLimited,
+            Signal::Relay => Self::SystemError,
+            Signal::Unclassified => Self::Undefined,
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::core::plan::{Avoid, Curve, CurveShape, Gate, LanePlan, Source, Sourced, Spread, Then, WeekHours};
-use crate::core::reply::{Action, Signal};
+use crate::core::reply::{Action, Reason, Signal};
 use crate::core::units::Share;
 
 fn sourced<T>(value: T) -> Sourced<T> {
@@ -256,7 +256,7 @@ fn a_blocked_lane_holds_no_other() {
     let both = backlog(vec![("au", vec![line(1, Class::Bulk, 50, 0)]), ("docomo", vec![line(1, Class::Bulk, 50, 0)])]);
     let reading = Reading {
         rule: None,
-        reason: crate::core::reply::Reason::Blocked,
+        reason: Reason::Blocked,
         signal: Signal::Reputation,
         action: Action::Block,
         from_relay: false,

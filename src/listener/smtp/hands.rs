@@ -176,3 +176,60 @@ fn left(token: &str) -> Heard {
         evidence: "a mail to the address that leaves the list".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "Abcdefghijklmnopqrstuvwxyz234567";
+
+    /// Reads what says `report`.
+    fn reading(bytes: &[u8], recipients: &[&str]) -> Result<Vec<Heard>, String> {
+        assert_eq!(recipients, ["bounce@m.example.jp"]);
+        if bytes.ends_with(b"report") { Ok(vec![left("a bounce")]) } else { Err("no report".to_owned()) }
+    }
+
+    fn mail(from: &str, text: &str, recipients: &[Ours]) -> Mail {
+        let address = |ours: &Ours| match ours {
+            Ours::Bounce => "bounce@m.example.jp".to_owned(),
+            Ours::Leave(token) => format!("leave+{token}@m.example.jp"),
+        };
+        Mail {
+            bytes: text.as_bytes().to_vec(),
+            from: from.to_owned(),
+            recipients: recipients.iter().map(|ours| (address(ours), ours.clone())).collect(),
+        }
+    }
+
+    #[test]
+    fn a_report_is_read_and_anything_else_says_why_not() {
+        let bounce = [Ours::Bounce];
+        assert_eq!(read(&mail("", "a report", &bounce), reading).map(|heard| heard.len()), Ok(1));
+        assert_eq!(read(&mail("", "hello", &bounce), reading), Err("no report".to_owned()));
+    }
+
+    #[test]
+    fn a_person_leaves_by_mail_once_and_no_machine_does() {
+        let leave = [Ours::Leave(TOKEN.to_owned())];
+        let person = mail("hanako@docomo.ne.jp", "Subject: leave\r\n\r\n", &leave);
+        let heard = read(&person, reading).expect("heard");
+        assert_eq!((heard[0].fate, heard[0].clues.as_slice()), (Fate::Unsubscribed, &[TOKEN.to_lowercase()][..]));
+        let again = mail("x@y.jp", "Auto-Submitted: no\r\n\r\n", &[Ours::Leave(TOKEN.to_uppercase())]);
+        assert_eq!(read(&again, reading).expect("heard")[0].id, heard[0].id);
+        for machine in [
+            mail("", "Subject: leave\r\n\r\n", &leave),
+            mail("hanako@docomo.ne.jp", "Auto-Submitted: auto-replied\r\n\r\n", &leave),
+            mail("hanako@docomo.ne.jp", "Auto-Submitted: auto-generated (vacation)\r\n\r\n", &leave),
+        ] {
+            assert!(read(&machine, reading).is_err(), "{machine:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_heard_for_one_recipient_is_not_lost_for_another() {
+        let both = [Ours::Bounce, Ours::Leave(TOKEN.to_owned())];
+        let heard = read(&mail("a@b.jp", "Subject: x\r\n\r\nno news", &both), reading).expect("heard");
+        assert_eq!(heard.len(), 1);
+        assert_eq!(read(&mail("a@b.jp", "Subject: x\r\n\r\nreport", &both), reading).map(|heard| heard.len()), Ok(2));
+    }
+}

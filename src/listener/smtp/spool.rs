@@ -65,10 +65,11 @@ impl Spool {
             return self.lose(Lost::TooLarge);
         }
         if wanted > self.held {
-            let more = (wanted - self.held).next_multiple_of(PIECE);
-            if !self.room.take(more) {
-                return self.lose(Lost::NoRoom);
-            }
+            let need = (wanted - self.held).next_multiple_of(PIECE);
+            // Twice as much each time, where there is room, so that a large mail is seldom moved.
+            let ample = self.held.min((self.most - self.held.min(self.most)).next_multiple_of(PIECE)).max(need);
+            let more = [ample, need].into_iter().find(|octets| self.room.take(*octets));
+            let Some(more) = more else { return self.lose(Lost::NoRoom) };
             self.held += more;
             self.bytes.reserve_exact(self.held - self.bytes.len());
         }

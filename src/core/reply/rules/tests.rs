@@ -15,6 +15,7 @@ fn rule(id: &str, provider: Provider, text: Option<&str>, action: Action) -> Rul
         enhanced: None,
         text: text.map(TextPattern::new),
         fault: None,
+        reason: Reason::Undefined,
         signal: Signal::Recipient,
         action,
         meaning: "".into(),
