@@ -3,7 +3,6 @@
 //! Invariants: streaming where a file may be long (mbox, log, folders); everything else is bounded; what cannot be read is told with
 //! its place and why, and nothing behind it is passed over.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -14,7 +13,6 @@ use jiff::tz::TimeZone;
 use super::follow::mbox;
 use super::log;
 use crate::core::feedback::Heard;
-use crate::feedback::provider::{PROVIDERS, Provider};
 
 /// Largest single mail, octets.
 const MAIL_MOST: usize = 10 * 1024 * 1024;
@@ -26,11 +24,16 @@ const LOOKED_AT: usize = 64 * 1024;
 /// Reads one mail, or says why it reports nothing.
 pub type ReadMail = fn(&[u8]) -> Result<Vec<Heard>, String>;
 
+/// Reads a provider's events, or says why it cannot: what was heard, and what of it could not be read, in words.
+pub type ReadEvents = fn(&str) -> Result<(Vec<Heard>, Vec<String>), String>;
+
 /// What reads the forms that others define.
 #[derive(Debug, Clone)]
 pub struct Readers {
     /// A mail.
     pub mail: ReadMail,
+    /// Events, by the provider's name.
+    pub providers: Vec<(&'static str, ReadEvents)>,
     /// Zone of a log's times that name none.
     pub zone: TimeZone,
     /// Tells the year where a log does not.
@@ -108,7 +111,7 @@ pub fn of_stream(name: &str, stream: impl io::Read + 'static, form: Option<Form>
         Form::Mbox => mails(name, reader, readers),
         Form::Maildir => one(Piece::unreadable(name, "expected a Maildir folder, got a file")),
         Form::Log => lines(name, reader, readers),
-        Form::Events(provider) => events(&name, provider, reader),
+        Form::Events(provider) => events(&name, provider, reader, readers),
     }
 }
 
@@ -159,23 +162,23 @@ fn lines(name: String, reader: impl BufRead + 'static, readers: &Readers) -> Pie
     Box::new(found.map(move |heard| Piece { place: name.clone(), heard: heard.map_err(|error| error.to_string()) }))
 }
 
-fn events(name: &str, provider: &'static str, reader: impl io::Read) -> Pieces {
+fn events(name: &str, provider: &'static str, reader: impl io::Read, readers: &Readers) -> Pieces {
     let mut text = String::new();
     let read = reader.take(EVENTS_MOST + 1).read_to_string(&mut text);
-    let Some(provider) = PROVIDERS.iter().find(|known| known.name == provider) else {
+    let Some((_, of_provider)) = readers.providers.iter().find(|(known, _)| *known == provider) else {
         return one(Piece::unreadable(name, format!("events of {provider} cannot be read")));
     };
     match read {
         Ok(_) if text.len() as u64 > EVENTS_MOST => {
             one(Piece::unreadable(name, format!("more than {EVENTS_MOST} octets of events: split the file")))
         }
-        Ok(_) => Box::new(posts(name, &text, provider).into_iter()),
+        Ok(_) => Box::new(posts(name, &text, *of_provider).into_iter()),
         Err(error) => one(Piece::unreadable(name, error)),
     }
 }
 
 /// One JSON document, or one on each line, as queues and logs keep them.
-fn posts(name: &str, text: &str, provider: &Provider) -> Vec<Piece> {
+fn posts(name: &str, text: &str, read: ReadEvents) -> Vec<Piece> {
     let whole = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     let parts: Vec<(String, &str)> = if whole {
         vec![(name.to_owned(), text)]
@@ -185,27 +188,15 @@ fn posts(name: &str, text: &str, provider: &Provider) -> Vec<Piece> {
     };
     let mut pieces = Vec::new();
     for (place, part) in parts {
-        match (provider.read)(&unwrapped(part)) {
-            Ok(contents) => {
-                pieces.push(Piece { place: place.clone(), heard: Ok(contents.heard) });
-                pieces.extend(contents.odd.into_iter().map(|why| Piece::unreadable(&*place, why)));
+        match read(part) {
+            Ok((heard, odd)) => {
+                pieces.push(Piece { place: place.clone(), heard: Ok(heard) });
+                pieces.extend(odd.into_iter().map(|why| Piece::unreadable(&*place, why)));
             }
-            Err(refusal) => pieces.push(Piece::unreadable(place, refusal)),
+            Err(why) => pieces.push(Piece::unreadable(place, why)),
         }
     }
     pieces
-}
-
-/// What a notification of Amazon SNS holds; anything else as it is. The operator gives the file, so no signature is asked for.
-fn unwrapped(text: &str) -> Cow<'_, str> {
-    #[derive(serde::Deserialize)]
-    struct Envelope {
-        #[serde(rename = "TopicArn")]
-        _topic: String,
-        #[serde(rename = "Message")]
-        message: String,
-    }
-    serde_json::from_str::<Envelope>(text).map_or(Cow::Borrowed(text), |envelope| Cow::Owned(envelope.message))
 }
 
 /// A Maildir's mails, read and unread, or every file of a folder, by name.
@@ -255,7 +246,8 @@ mod tests {
     fn readers() -> Readers {
         let read: ReadMail =
             |bytes| if bytes.starts_with(b"Subject: bounce") { Ok(Vec::new()) } else { Err("no".into()) };
-        Readers { mail: read, zone: TimeZone::UTC, now: Timestamp::UNIX_EPOCH }
+        let events: ReadEvents = |text| if text.contains("odd") { Err("odd".into()) } else { Ok((Vec::new(), vec![])) };
+        Readers { mail: read, providers: vec![("ses", events)], zone: TimeZone::UTC, now: Timestamp::UNIX_EPOCH }
     }
 
     fn told(pieces: Pieces) -> Vec<(String, bool)> {
@@ -267,10 +259,7 @@ mod tests {
         let of = |text: &'static str| told(of_stream("in", text.as_bytes(), None, &readers()));
         let mbox = "From a Thu Nov 26 08:00:00 2026\nSubject: other\n\nx\n\nFrom b Thu Nov 26 08:00:00 2026\nSubject: bounce\n\ny\n";
         assert_eq!(of(mbox), [("in:2".to_owned(), false), ("in:7".to_owned(), true)]);
-        assert_eq!(
-            of("{\"eventType\":\"Send\"}\n{\"odd\":1}\n"),
-            [("in:1".to_owned(), true), ("in:2".to_owned(), false)]
-        );
+        assert_eq!(of("{\"a\":1}\n{\"odd\":1}\n"), [("in:1".to_owned(), true), ("in:2".to_owned(), false)]);
         assert_eq!(of("Subject: bounce\n\nx"), [("in".to_owned(), true)]);
     }
 

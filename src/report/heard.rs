@@ -26,7 +26,7 @@ pub struct ReportView {
     /// When it was recorded.
     pub recorded: Timestamp,
     /// `delivered`, `delayed`, `refused`, `complaint`, `unsubscribed`, `auto-reply`.
-    pub fate: &'static str,
+    pub fate: Fate,
     /// Why, in the field's words.
     pub reason: &'static str,
     /// Whose fault; null where nothing was refused or delayed.
@@ -62,7 +62,7 @@ impl ReportView {
             lane: row.lane.as_ref().map(ToString::to_string),
             at: report.at,
             recorded: row.recorded,
-            fate: report.fate.as_str(),
+            fate: report.fate,
             reason: report.reason.as_str(),
             signal: report.action.map(|_| report.signal.as_str()),
             action: report.action.map(Action::as_str),
@@ -92,14 +92,14 @@ impl ReportView {
 }
 
 /// A fate, after a subject: `bounced later`.
-fn fate_in_words(fate: &str) -> &str {
+fn fate_in_words(fate: Fate) -> &'static str {
     match fate {
-        "delivered" => "reported delivered",
-        "delayed" => "delayed beyond the relay",
-        "refused" => "bounced later",
-        "complaint" => "complained of",
-        "auto-reply" => "answered by a program",
-        other => other,
+        Fate::Delivered => "reported delivered",
+        Fate::Delayed => "delayed beyond the relay",
+        Fate::Refused => "bounced later",
+        Fate::Complaint => "complained of",
+        Fate::Unsubscribed => "unsubscribed",
+        Fate::AutoReply => "answered by a program",
     }
 }
 
@@ -162,7 +162,7 @@ pub fn render_came_back(rows: &[CameBack], indent: &str) -> String {
         let refusal = matches!(row.fate, Fate::Refused | Fate::Delayed);
         table.row([
             row.bucket.to_string(),
-            fate_in_words(row.fate.as_str()).to_owned(),
+            fate_in_words(row.fate).to_owned(),
             if refusal { row.reason.as_str().to_owned() } else { "-".to_owned() },
             row.way.as_str().to_owned(),
             number(row.n),

@@ -20,7 +20,7 @@ use crate::core::feedback::Heard;
 use crate::core::names::RelayName;
 use crate::core::reply::{Action, Consequence};
 use crate::feedback::import::{Form, Piece, Readers, of_path, of_stream};
-use crate::feedback::{AT_ONCE, Desk, add, mail};
+use crate::feedback::{AT_ONCE, Desk, add, mail, provider};
 use crate::report::words::{count, number};
 use crate::store::{Recorded, Report, ReportRow, Store, SuppressionReason};
 
@@ -161,7 +161,12 @@ fn configuration(args: &Args, context: &Context) -> Result<Config, Failure> {
 
 fn readers(config: &Config, now: Timestamp) -> Readers {
     let zone: TimeZone = config.timezone.clone();
-    Readers { mail: |bytes| mail::read(bytes).map_err(|why| why.to_string()), zone, now }
+    Readers {
+        mail: |bytes| mail::read(bytes).map_err(|why| why.to_string()),
+        providers: provider::by_hand(),
+        zone,
+        now,
+    }
 }
 
 fn pieces<'a>(args: &'a Args, readers: &'a Readers) -> Box<dyn Iterator<Item = Piece> + 'a> {

@@ -4,6 +4,7 @@
 //! Invariants: pure; nothing is read that was not verified before; whatever is posted ends in a [`Refusal`] with words or in
 //! [`Contents`], never in a panic; all of it is bounded.
 
+mod by_hand;
 pub mod certificate;
 mod said;
 pub mod sendgrid;
@@ -23,6 +24,7 @@ use ring::signature::{
 use crate::config::providers::ProviderSettings;
 use crate::core::feedback::Heard;
 
+pub use by_hand::by_hand;
 pub use sns::Place;
 
 /// How far ahead of ours a provider's clock may be.
