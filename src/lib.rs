@@ -29,6 +29,8 @@
 //! - The path of one message: `worker/relay_loop.rs`, then `worker/bookkeeping.rs` (claim, settle) and `worker/hand_over.rs` (release, answers).
 //! - What a reply means: [`core::reply::Rules`], with the rules as data in `plans/replies.yaml`.
 //! - What is durable: [`store::Store`], word by word; `store/sqlite` is the embedded one.
+//! - What comes back from beyond the relay: [`feedback::Ear`], whatever the way ([`feedback::mail`], [`feedback::log`],
+//!   [`feedback::provider`], [`listener`]).
 //! - What operators write: [`config`], every key of it in the tables of [`config::keys`]; what they read: [`report`].
 //! - What is known of relays by name: [`config::presets`], with the facts as data in `plans/relays.yaml`.
 //!
@@ -87,7 +89,9 @@
 //! 4. *Messages wait per bucket and pool, not per relay.* A warm relay takes what a cold one may not, and leaves it what it needs
 //!    ([`core::schedule::Schedule::needs`]).
 //! 5. *A weighted least-served rule shares a lane between campaigns,* not round robin by deficit: the same shares, exact at any claim size.
-//! 6. *Until a day can be judged by what carriers answer, it is judged by volume* (`filled`, `emptied`), and a day without a handover
+//! 6. *A report is matched by the signed token first*, and a message counts once per fate, whatever the way: mail and log may both
+//!    tell of it. What came back is written beside a final state, never in its place ([`store::feedback`]).
+//! 7. *Until a day can be judged by what carriers answer, it is judged by volume* (`filled`, `emptied`), and a day without a handover
 //!    never counts.
 
 pub mod cli;

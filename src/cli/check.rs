@@ -16,6 +16,7 @@ use crate::config::{Answers, Config, RelaySettings};
 use crate::core::campaign::CampaignState;
 use crate::core::names::RelayName;
 use crate::core::units::{grouped, show_span};
+use crate::report::law;
 use crate::report::overview::overview;
 use crate::report::signing::{Sender, Signing, signing};
 use crate::store::CampaignRow;
@@ -138,6 +139,10 @@ fn campaign(
     let (Some(campaign), Some(config)) = (read.value, config) else { return (None, problems) };
     problems.extend(campaign.times.resolve(context.clock.now()).problems);
     problems.extend(campaign.unknown_pool(config.pools.keys()));
+    for (message, help) in said.iter().flat_map(|said| law::missing(&said.content, campaign.class)) {
+        let lint = Problem::of_file(&file, message).lint();
+        problems.push(Problem { help: Some(help.to_owned()), ..lint });
+    }
     // The sender of a mail made elsewhere stands in it.
     let from = campaign.from.or(said.map(|said| said.content.from));
     let sender = from.map(|from| Sender { campaign: campaign.name.to_string(), pool: campaign.pool, from });

@@ -9,6 +9,7 @@ pub mod chart;
 pub mod heard;
 pub mod holds;
 pub mod json;
+pub mod law;
 pub mod overview;
 pub mod picture;
 pub mod seeds;

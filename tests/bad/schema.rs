@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
 
 use hikagen::config::Config;
 use hikagen::config::campaign_file::read_campaign;
@@ -144,6 +146,15 @@ struct Judge {
     validator: Validator,
 }
 
+/// A certificate with an RSA key, as Amazon SNS has one.
+static CERTIFICATE: LazyLock<String> = LazyLock::new(|| {
+    let arguments = "req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -days 30 -subj /CN=sns.example";
+    let output =
+        Command::new("openssl").args(arguments.split(' ')).output().expect("openssl is missing: see ./tests/run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+});
+
 impl Judge {
     fn new(kind: Kind) -> Self {
         // Ten thousand files are written one after the other: in memory where the system has such a place.
@@ -152,6 +163,7 @@ impl Judge {
         let plan = "plan: p\ntimezone: Asia/Tokyo\ngroups: { default: { curve: [10] } }\n";
         let (groups, key, base64) = (whole("groups"), "ab".repeat(32), format!("{}=", "A".repeat(43)));
         for (name, text) in [
+            ("sns.pem", CERTIFICATE.as_str()),
             ("plan.yaml", plan),
             ("groups.yaml", &groups),
             ("ca.pem", "-----BEGIN CERTIFICATE-----\n"),

@@ -54,7 +54,7 @@ fn project(port: u16, authority: Option<&Authority>, more: &[&str], ears: &str) 
     write_plan(
         &project,
         "plan.yaml",
-        &[("docomo", 1_000, "40/s"), ("gmail", 1_000, "40/s"), ("yahoo-jp", 1_000, "20/s")],
+        &[("docomo", 1_000, "40/s"), ("gmail", 1_000, "40/s"), ("yahoo-jp", 1_000, "20/s"), ("default", 10, "1/s")],
     );
     let relay = RelayEntry::new("one", port).with(more).with(&["envelope_from: \"bounce+{token}@m.example.jp\""]);
     write_configuration(&project, &[relay]);

@@ -151,9 +151,13 @@ async fn a_block_that_a_bounce_mail_tells_pauses_the_lane_as_one_in_the_session_
     // Neither does a new start; and what the operator resumed since stays resumed.
     let working = Working::start(config.clone(), shared.clone(), SPEED);
     assert_eq!(lane_pause(&working.store, &clock).await, Some(pause.clone()));
+    // What the owner acts on it has read after what it remembers.
+    let well = Heard { fate: Fate::Delivered, ..heard("well", &senders[0], (250, "ok"), at) };
+    ear.take(vec![well]).await.unwrap();
+    acted(&working.store, &clock, 3).await;
     assert_eq!(working.store.resume(&pause.scope, Some(PauseCause::Block)).await.unwrap(), 1);
     ear.take(vec![heard("third", &senders[2], (421, BLOCK), at)]).await.unwrap();
-    acted(&working.store, &clock, 3).await;
+    acted(&working.store, &clock, 4).await;
     assert_eq!(lane_pause(&working.store, &clock).await, None);
     working.end().await;
 }

@@ -42,7 +42,7 @@ fn post(port: u16, path: &str, body: &str) -> String {
 #[test]
 fn one_click_takes_off_what_waits_and_looking_takes_off_nobody() {
     let (sink, port, project) = (Sink::open(), free_port(), Project::empty());
-    write_plan(&project, "plan.yaml", &[("docomo", 100, "50/s")]);
+    write_plan(&project, "plan.yaml", &[("docomo", 100, "50/s"), ("default", 10, "1/s")]);
     write_configuration(&project, &[RelayEntry::new("one", sink.port)]);
     let told = project.path("told");
     let more =

@@ -83,6 +83,8 @@ fn recipient(block: &Fields, common: &Fields, parts: &Parts) -> Heard {
         stage = stage.or_else(|| stage_in(&prose));
         said.text = more.text;
     }
+    // Postfix names the command in its prose alone.
+    stage = stage.or_else(|| prose::about(parts, address.as_deref()).as_deref().and_then(stage_in));
     said.enhanced = match (said.enhanced, status) {
         // The class of the field is the reporter's last word where the reply's is of another kind.
         (Some(reply), Some(field)) if (reply.1, reply.2) == (0, 0) => Some(field),

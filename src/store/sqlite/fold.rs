@@ -118,11 +118,14 @@ impl Counts {
             next = before;
         }
         self.lost(conn, c.message)?;
-        // A token in an unsubscribe link or a late bounce still finds its address.
-        conn.prepare_cached(
-            "INSERT INTO recipient (message, campaign, key) SELECT id, campaign, key FROM message WHERE id = ?1 ON CONFLICT DO NOTHING",
-        )?
-        .execute([c.message])?;
+        // The token in an unsubscribe link or a late bounce of what was sent still finds its address.
+        if c.last_attempt.is_some() {
+            conn.prepare_cached(
+                "INSERT INTO recipient (message, campaign, key) SELECT id, campaign, key FROM message WHERE id = ?1
+                 ON CONFLICT DO NOTHING",
+            )?
+            .execute([c.message])?;
+        }
         for sql in [
             "DELETE FROM report WHERE message = ?1",
             "DELETE FROM tried WHERE message = ?1",

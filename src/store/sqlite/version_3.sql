@@ -88,7 +88,7 @@ CREATE TABLE unknown_reply (
     PRIMARY KEY (origin, shape)
 ) STRICT, WITHOUT ROWID;
 
--- Whom a message went to whose details were folded: its token must still find an address.
+-- Whom a message went to that was sent and whose details were folded: its token must still find an address.
 CREATE TABLE recipient (message INTEGER PRIMARY KEY, campaign INTEGER NOT NULL, key TEXT NOT NULL) STRICT;
 CREATE INDEX recipient_key ON recipient (key);
 
