@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
-    let key = clean_key(&args.address).map_err(|refusal| Failure::refused(refusal))?;
+    let key = clean_key(&args.address).map_err(Failure::refused)?;
     let config = context.config_to_look()?;
     let store = context.open_existing_store(&config)?;
     context.block_on(async {

@@ -66,8 +66,11 @@ struct Shared {
     certificates: Certificates,
     at_work: Semaphore,
     copies: Mutex<Copies>,
-    logged: Mutex<HashMap<(&'static str, &'static str), (Duration, u64)>>,
+    logged: Mutex<Logged>,
 }
+
+/// When a like line was logged last, by provider and kind, and how many were not since.
+type Logged = HashMap<(&'static str, &'static str), (Duration, u64)>;
 
 /// Copies of posts that were taken, and until when since boot they are known.
 #[derive(Default)]

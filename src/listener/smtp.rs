@@ -1,6 +1,6 @@
 //! Owns the SMTP and LMTP listener: bounces, complaints and mails that leave a list, handed over by a relay or an MX.
 //!
-//! Invariants: nothing is ever forwarded: only addresses that this program put on its own mail are taken ([`places`]), from
+//! Invariants: nothing is ever forwarded: only addresses that this program put on its own mail are taken, from
 //! loopback or an allowed network; a mail is answered 250 only when what it says is durable; connections, lines, recipients,
 //! octets and time are bounded. STARTTLS and AUTH are not offered: between hosts that share no private network an MX in front
 //! does both. What is in hand at the end is finished, the others hear 421 and come again.

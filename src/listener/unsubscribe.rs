@@ -223,11 +223,11 @@ const STYLE: &str = ":root{color-scheme:light dark}body{font-family:system-ui,sa
 
 fn page(status: StatusCode, language: Language, (heading, body): &Words) -> Response {
     let mut html = String::new();
-    let _ = write!(
+    let _ = writeln!(
         html,
         "<!doctype html><html lang=\"{}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width,initial-scale=1\"><meta name=\"robots\" content=\"noindex\"><title>{heading}</title>\
-         <style>{STYLE}</style></head><body><main><h1>{heading}</h1>{body}</main></body></html>\n",
+         <style>{STYLE}</style></head><body><main><h1>{heading}</h1>{body}</main></body></html>",
         language.code()
     );
     let mut response = (status, Html(html)).into_response();

@@ -134,7 +134,7 @@ fn behind_postfix(simulator: &Simulator, by_log: bool) -> World {
             mailbox.display()
         );
     } else {
-        let _ = write!(ears, "listen: {{ lmtp: \"127.0.0.1:{lmtp}\" }}\n");
+        let _ = writeln!(ears, "listen: {{ lmtp: \"127.0.0.1:{lmtp}\" }}");
     }
     let project = project(postfix.port, Some(&authority), &["tls: implicit", "ca: ca.pem"], &ears);
     let worker = project.start("run", &["run"]);

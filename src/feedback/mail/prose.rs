@@ -224,10 +224,10 @@ fn words_of(top: &str, address: Option<&str>, many: usize) -> String {
             }
         }
     }
-    if many <= 1 || own.is_empty() {
-        if let Some(reply) = paragraphs.iter().find_map(|p| reply_in(p, address)) {
-            return reply;
-        }
+    if (many <= 1 || own.is_empty())
+        && let Some(reply) = paragraphs.iter().find_map(|p| reply_in(p, address))
+    {
+        return reply;
     }
     let says_why = |p: &&str| {
         let lower = p.to_lowercase();
