@@ -38,7 +38,7 @@ async fn carriers() -> Simulator {
         ..manners.tolerance(&[])
     };
     let strict = Tolerance { unknown_users: Share::percent(5), unknown: Some(Share::percent(40)), ..patient.clone() };
-    for (bucket, tolerance) in [("docomo", &patient), ("gmail", &patient), ("yahoo-jp", &strict)] {
+    for (bucket, tolerance) in [("docomo", &patient), ("google", &patient), ("yahoo-jp", &strict)] {
         manners.own.insert(BucketName::new(bucket).unwrap(), tolerance.clone());
     }
     let listen = "127.0.0.1:0".parse().unwrap();
@@ -100,7 +100,7 @@ fn direct(simulator: &Simulator) -> World {
         rows.iter().all(|row| row.bucket.as_str() != bucket)
     };
     until("docomo and Gmail are done, Yahoo! JAPAN is blocked", PATIENCE, || {
-        (done("docomo") && done("gmail") && insight::in_the_air(&store) == 0 && is_blocked(&project)).then_some(())
+        (done("docomo") && done("google") && insight::in_the_air(&store) == 0 && is_blocked(&project)).then_some(())
     });
     worker.signal("TERM");
     worker.wait(PATIENCE).expect(0);
