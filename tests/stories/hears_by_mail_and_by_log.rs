@@ -146,7 +146,7 @@ fn behind_postfix(simulator: &Simulator, by_log: bool) -> World {
     worker.wait(PATIENCE).expect(0);
     let shown = project.hikagen(&["campaign", "show", "spring", "--json"]).expect(0).json();
     let mut refused = BTreeMap::new();
-    for row in shown["came_back"].as_array().unwrap() {
+    for row in shown["reported"].as_array().unwrap() {
         if row["fate"] == "refused" && row["bucket"] != "yahoo-jp" {
             *refused.entry(row["bucket"].as_str().unwrap().to_owned()).or_insert(0) += row["n"].as_u64().unwrap();
         }
