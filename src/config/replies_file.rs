@@ -101,7 +101,8 @@ fn reasons() -> Vec<(&'static str, Reason)> {
 }
 
 fn implied(conditions: &Conditions, signal: Signal, action: Action) -> Reason {
-    let words: Vec<String> = conditions.texts.iter().map(ToString::to_string).collect();
+    let code = conditions.enhanced.map(|(low, _)| low.to_string());
+    let words: Vec<String> = conditions.texts.iter().map(ToString::to_string).chain(code).collect();
     Reason::implied(signal, action, &words.join(" "))
 }
 

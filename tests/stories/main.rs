@@ -27,3 +27,4 @@ mod sends_the_examples_through_postfix;
 mod stands_on_real_parts;
 mod survives_being_killed_fifty_times;
 mod takes_bounces_from_postfix;
+mod tries_its_rules;

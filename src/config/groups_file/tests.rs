@@ -84,6 +84,7 @@ struct Seen {
     delivery: Delivery,
     signal: String,
     action: String,
+    reason: String,
 }
 
 fn seen() -> Vec<Seen> {
@@ -115,6 +116,7 @@ fn seen() -> Vec<Seen> {
                 },
                 signal: row[6].to_owned(),
                 action: row[7].to_owned(),
+                reason: row[8].to_owned(),
             });
         }
     }
@@ -127,8 +129,9 @@ fn every_reply_seen_in_the_field_is_read_as_the_rules_say() {
     assert!(seen().len() >= 182);
     for one in seen() {
         let reading = rules.read(&one.delivery, one.group.as_ref());
-        let told = (reading.signal.as_str(), reading.action.as_str());
-        assert_eq!(told, (one.signal.as_str(), one.action.as_str()), "{}: {:?}", one.rule, one.delivery);
+        let told = (reading.signal.as_str(), reading.action.as_str(), reading.reason.as_str());
+        let meant = (one.signal.as_str(), one.action.as_str(), one.reason.as_str());
+        assert_eq!(told, meant, "{}: {:?}", one.rule, one.delivery);
         assert!(reading.rule.is_some(), "{}: no rule fired", one.rule);
     }
 }

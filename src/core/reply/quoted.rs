@@ -68,27 +68,39 @@ pub(super) fn views(said: &Diagnostic) -> Vec<View> {
         let empty = !words.contains(char::is_alphanumeric);
         match quoted.last_mut() {
             // The next line of one reply, its code repeated; or `(#5.1.1)` behind the words.
-            Some((code, enhanced, so_far)) if goes_on((*code, *enhanced), opening, empty) => {
+            Some((code, enhanced, so_far))
+                if goes_on((*code, *enhanced), opening, empty || is_added(text, opening)) =>
+            {
                 *code = code.or(opening.code);
                 *enhanced = enhanced.or(opening.enhanced);
                 so_far.push('\n');
                 so_far.push_str(words);
             }
+            // Codes alone, or behind words whose code was told apart: all of the report has them.
+            _ if empty || is_added(text, opening) => {}
             _ => quoted.push((opening.code, opening.enhanced, words.to_owned())),
         }
     }
     let code = said.code.or_else(|| quoted.iter().rev().find_map(|q| q.0));
+    let code = code.or_else(|| found.iter().rev().find_map(|opening| opening.code));
     let enhanced = said.enhanced.or_else(|| quoted.iter().find_map(|q| q.1));
+    let enhanced = enhanced.or_else(|| found.iter().find_map(|opening| opening.enhanced));
     let mut views: Vec<View> =
         quoted.iter().rev().map(|(code, enhanced, words)| View::new(*code, *enhanced, words)).collect();
     views.push(View::new(code, enhanced, &without_codes(text, &found)));
     views
 }
 
-fn goes_on((code, enhanced): (Option<u16>, Option<Enhanced>), next: &Opening, empty: bool) -> bool {
+/// Behind the words, as qmail writes it: `(#5.1.1)`.
+fn is_added(text: &str, opening: &Opening) -> bool {
+    opening.code.is_none() && (text[..opening.start].ends_with("(#") || text[..opening.start].ends_with('('))
+}
+
+/// Whether a code goes on with the reply before it. `added`: it stands behind that one's words.
+fn goes_on((code, enhanced): (Option<u16>, Option<Enhanced>), next: &Opening, added: bool) -> bool {
     let same_code = code == next.code || code.is_none() || next.code.is_none();
     let same_enhanced = enhanced == next.enhanced && (enhanced.is_some() || code == next.code);
-    (same_code && same_enhanced) || (empty && next.code.is_none() && enhanced.is_none())
+    (same_code && same_enhanced) || (added && next.code.is_none() && enhanced.is_none())
 }
 
 /// The text with the codes in front of quoted replies taken out.
@@ -131,7 +143,7 @@ fn opening_at(text: &str, start: usize) -> Option<Opening> {
     {
         let code: u16 = rest[..3].parse().ok()?;
         let skipped =
-            rest[3..].find(|c: char| !(c.is_whitespace() || "-#(:".contains(c))).map_or(rest.len(), |n| n + 3);
+            rest[3..].find(|c: char| !(c.is_whitespace() || "-#(:'\"".contains(c))).map_or(rest.len(), |n| n + 3);
         if let Some((enhanced, length)) = enhanced_at(&rest[skipped..]) {
             let end = start + skipped + length;
             return Some(Opening { start, end, code: Some(code), enhanced: Some(enhanced) });
@@ -247,7 +259,7 @@ mod tests {
                 "Remote Server returned '550 5.1.1 <#5.1.1 smtp;550 5.1.1 RESOLVER.ADR.RecipNotFound; not found>'",
                 Some(550),
                 Some("5.1.1"),
-                "<# smtp;",
+                "smtp; resolver",
             ),
             (
                 "host mx.example[192.0.2.1] said: 550 5.1.1 <a@b.example>: no (in reply to RCPT TO command)",

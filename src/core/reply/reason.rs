@@ -142,7 +142,8 @@ impl Reason {
         )
     }
 
-    /// The reason of a rule that names none: from whose fault it is, what is done, and its own words (lower case). A recipient's
+    /// The reason of a rule that names none: from whose fault it is, what is done, and its own words (lower case, the
+    /// enhanced code among them). A recipient's
     /// fault is read as its filter or as nothing in particular where no word says more: no address is lost by that.
     #[must_use]
     pub fn implied(signal: Signal, action: Action, words: &str) -> Self {
@@ -150,7 +151,15 @@ impl Reason {
         match signal {
             Signal::Recipient if action == Action::Suppress => Self::UserUnknown,
             Signal::Recipient
-                if any(&["full", "quota", "storage", "too much mail data", "exceeded the local limit"]) =>
+                if any(&[
+                    "full",
+                    "quota",
+                    "storage",
+                    "too much mail data",
+                    "exceeded the local limit",
+                    "5.2.2",
+                    "4.2.2",
+                ]) =>
             {
                 Self::MailboxFull
             }

@@ -122,7 +122,8 @@ impl Rules {
         }
         let transient = view.is_transient();
         let with_words = shipped.iter().filter(generic).filter(|r| r.text.is_some()).chain(&self.phrases);
-        let by_words = with_words.into_iter().find(|r| r.is_of_anybody(view, stage));
+        let by_words =
+            with_words.into_iter().find(|r| r.is_of_anybody(view, stage) && !(parts.policy && r.is_a_guess()));
         let by_code = || {
             let plain = |r: &&Rule| {
                 r.text.is_none() && r.enhanced.is_some_and(|(e, _)| meaning(e).is_some_and(|m| m.1 == Weight::Plain))
@@ -137,7 +138,8 @@ impl Rules {
                 known.filter(|(m, _)| is_heard(m.0, m.1, stage)).map(|(m, _)| Found::Code(m, transient))
             })
             .or_else(|| {
-                let hint = self.hints.iter().find(|r| r.is_of_anybody(view, stage));
+                let hint =
+                    self.hints.iter().find(|r| r.is_of_anybody(view, stage) && !(parts.policy && r.is_a_guess()));
                 hint.map(|rule| Found::General(rule, transient))
             })
     }
@@ -198,6 +200,13 @@ impl Rule {
             && self.stage.is_none_or(|asked| stage == Some(asked))
             && self.fits_report(view, stage, true)
             && self.text.as_ref().is_none_or(|t| t.fits(&view.blotted))
+    }
+}
+
+impl Rule {
+    /// Whether it takes words for an unknown user's that it would not suppress for: beside a code of policy the policy is meant.
+    fn is_a_guess(&self) -> bool {
+        self.reason == Reason::UserUnknown && self.action != Action::Suppress
     }
 }
 
