@@ -89,7 +89,7 @@ fn log_of(scene: &Scene) -> Result<String> {
                 "dsn=5.1.1, status=bounced (host mx.{domain}[192.0.2.1] said: 550 5.1.1 <{address}>: Recipient address rejected: User unknown (in reply to RCPT TO command))"
             )
         } else {
-            format!("dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as {queue})")
+            format!("dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 9A{i:07X})")
         };
         writeln!(
             log,

@@ -11,6 +11,7 @@ pub mod mail;
 pub mod provider;
 mod whose;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use crate::clock::SharedClock;
 use crate::compose::Tokens;
 use crate::config::Config;
+use crate::core::campaign::MessageId;
 use crate::core::feedback::{Fate, Heard, Way};
 use crate::core::names::{CampaignName, RelayName};
 use crate::core::reply::Consequence;
@@ -97,28 +99,35 @@ impl Ear {
         let mut heard = heard.into_iter();
         loop {
             let now = self.clock.now();
-            let (mut reports, mut parting, mut seen) = (Vec::new(), None, false);
-            for one in heard.by_ref().take(AT_ONCE) {
-                seen = true;
-                let report = desk.report(one, now).await?;
-                // One by one: whoever leaves is told of, once.
-                if matches!(report.fate, Fate::Unsubscribed | Fate::Complaint) {
-                    parting = Some(report);
-                    break;
-                }
-                reports.push(report);
-            }
-            if !seen {
+            let batch: Vec<Heard> = heard.by_ref().take(AT_ONCE).collect();
+            if batch.is_empty() {
                 return Ok(all);
             }
-            if !reports.is_empty() {
-                add(&mut all, self.store.record_reports(reports, now).await?);
-            }
-            if let Some(report) = parting {
+            let mut reports = Vec::with_capacity(batch.len());
+            for report in desk.reports(batch, now).await? {
+                if !parts(&report) {
+                    reports.push(report);
+                    continue;
+                }
+                // One by one, in its place: whoever leaves is told of, once.
+                self.record(&mut all, std::mem::take(&mut reports), now).await?;
                 add(&mut all, self.part_with(report, now).await?);
             }
+            self.record(&mut all, reports, now).await?;
         }
     }
+
+    async fn record(&self, all: &mut Recorded, reports: Vec<Report>, now: Timestamp) -> Result<(), StoreError> {
+        if !reports.is_empty() {
+            add(all, self.store.record_reports(reports, now).await?);
+        }
+        Ok(())
+    }
+}
+
+/// Whether somebody left, or complained.
+fn parts(report: &Report) -> bool {
+    matches!(report.fate, Fate::Unsubscribed | Fate::Complaint)
 }
 
 /// Adds up what became of batches.
@@ -143,18 +152,38 @@ pub struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// What of `heard` is recorded. A token whose signature is right names the message, and then the message names the address:
+    /// What of `heard` is recorded, in its order, with one look into the store for whose mail all of it was. A token whose signature is right names the message, and then the message names the address:
     /// what a report says of its recipient could be about somebody else. Which relay handed the message on is known to the
     /// store alone, so words of relays are heard as [`judge`] says.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn report(&self, heard: Heard, now: Timestamp) -> Result<Report, StoreError> {
-        let message = self.tokens.and_then(|tokens| token_of(tokens, &heard.clues));
-        let ours = match (message, self.store) {
-            (Some(id), Some(store)) => store.recipient_of(id).await?.map(|recipient| recipient.key),
-            _ => None,
+    pub async fn reports(&self, heard: Vec<Heard>, now: Timestamp) -> Result<Vec<Report>, StoreError> {
+        let message = |one: &Heard| self.tokens.and_then(|tokens| token_of(tokens, &one.clues));
+        let named: Vec<Option<MessageId>> = heard.iter().map(message).collect();
+        let ours: HashMap<MessageId, String> = match self.store {
+            Some(store) if named.iter().any(Option::is_some) => {
+                let found = store.recipients_of(named.iter().copied().flatten().collect()).await?;
+                found.into_iter().map(|recipient| (recipient.message, recipient.key)).collect()
+            }
+            _ => HashMap::new(),
         };
+        let mut reports = Vec::with_capacity(heard.len());
+        for (one, message) in heard.into_iter().zip(named) {
+            let ours = message.and_then(|id| ours.get(&id).cloned());
+            reports.push(self.report(one, message, ours, now).await?);
+        }
+        Ok(reports)
+    }
+
+    /// What of one is recorded: `message` by its token, `ours` the address that the store has for it.
+    async fn report(
+        &self,
+        heard: Heard,
+        message: Option<MessageId>,
+        ours: Option<String>,
+        now: Timestamp,
+    ) -> Result<Report, StoreError> {
         let judged = judge(self.config, self.relay, &heard, ours.as_deref());
         let key = ours.or_else(|| heard.recipient.as_deref().and_then(key_of));
         let (signal, action, reason, rule) = judged.facts();

@@ -315,8 +315,13 @@ pub trait Store: Send + Sync {
     /// Replies that no rule knows, in-band ones too, the most frequent first.
     async fn unknown_replies(&self, limit: u32) -> Result<Vec<UnknownReply>, StoreError>;
 
-    /// Whom a message went to, also after its details were folded.
-    async fn recipient_of(&self, message: MessageId) -> Result<Option<Recipient>, StoreError>;
+    /// Whom messages went to, also after their details were folded, in one look; those that the store does not know are left out.
+    async fn recipients_of(&self, messages: Vec<MessageId>) -> Result<Vec<Recipient>, StoreError>;
+
+    /// Whom a message went to.
+    async fn recipient_of(&self, message: MessageId) -> Result<Option<Recipient>, StoreError> {
+        Ok(self.recipients_of(vec![message]).await?.pop())
+    }
 
     /// Removes what is known of a person: address, columns and words of every message and report; waiting messages are cancelled. A
     /// hash of the address stays in the suppression list, so that a later list that has it is still held back. Counts stay.

@@ -209,6 +209,6 @@ pass! {
     fn came_back(&self, id: CampaignId) -> Vec<CameBack>;
     fn health(&self, relay: Option<&RelayName>, since: Date) -> Vec<(LaneKey, Date, Health)>;
     fn unknown_replies(&self, limit: u32) -> Vec<UnknownReply>;
-    fn recipient_of(&self, message: MessageId) -> Option<Recipient>;
+    fn recipients_of(&self, messages: Vec<MessageId>) -> Vec<Recipient>;
     fn forget(&self, key: &str, now: Timestamp) -> Forgotten;
 }

@@ -263,10 +263,8 @@ async fn record(
     batch: Vec<(String, Heard)>,
     now: Timestamp,
 ) -> Result<(Vec<Shown>, Recorded), Failure> {
-    let mut reports = Vec::with_capacity(batch.len());
-    for (from, heard) in batch {
-        reports.push((from, desk.report(heard, now).await?));
-    }
+    let (from, heard): (Vec<String>, Vec<Heard>) = batch.into_iter().unzip();
+    let reports: Vec<(String, Report)> = from.into_iter().zip(desk.reports(heard, now).await?).collect();
     let mut recorded = Recorded::default();
     if let Some(store) = store.filter(|_| !dry_run) {
         recorded = store.record_reports(reports.iter().map(|(_, report)| report.clone()).collect(), now).await?;

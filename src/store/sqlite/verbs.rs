@@ -339,8 +339,8 @@ impl Store for SqliteStore {
         self.report(move |db| views::unknown_replies(db, limit)).await
     }
 
-    async fn recipient_of(&self, message: MessageId) -> Result<Option<Recipient>> {
-        self.report(move |db| views::recipient_of(db, message)).await
+    async fn recipients_of(&self, messages: Vec<MessageId>) -> Result<Vec<Recipient>> {
+        self.report(move |db| views::recipients_of(db, &messages)).await
     }
 
     async fn forget(&self, key: &str, now: Timestamp) -> Result<Forgotten> {

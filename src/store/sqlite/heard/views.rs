@@ -3,6 +3,7 @@
 //! Invariant: a message's own address is shown with its reports; it is not stored twice.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -206,17 +207,26 @@ pub(in super::super) fn unknown_replies(db: &mut Db, limit: u32) -> Result<Vec<U
     Ok(found)
 }
 
-pub(in super::super) fn recipient_of(db: &mut Db, message: MessageId) -> Result<Option<Recipient>> {
+pub(in super::super) fn recipients_of(db: &mut Db, messages: &[MessageId]) -> Result<Vec<Recipient>> {
     let conn = &db.conn;
-    let found: Option<(String, i64, String)> = conn
-        .prepare_cached(
-            "SELECT p.key, c.id, c.name FROM (SELECT key, campaign FROM message WHERE id = ?1
-                UNION ALL SELECT key, campaign FROM recipient WHERE message = ?1) p JOIN campaign c ON c.id = p.campaign LIMIT 1",
-        )?
-        .query_row([message.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((key, campaign, name)) = found else { return Ok(None) };
-    let sender_domain = intake::standing(conn, campaign)?.map(|standing| standing.domain).unwrap_or_default();
-    let campaign = CampaignName::new(&name).map_err(|_| codec::damaged("the campaign name", &name))?;
-    Ok(Some(Recipient { message, key, campaign, sender_domain }))
+    let mut look = conn.prepare_cached(
+        "SELECT p.key, c.id, c.name FROM (SELECT key, campaign FROM message WHERE id = ?1
+            UNION ALL SELECT key, campaign FROM recipient WHERE message = ?1) p JOIN campaign c ON c.id = p.campaign LIMIT 1",
+    )?;
+    // A batch is mostly about a few campaigns: the sender of each is read once.
+    let mut campaigns: HashMap<i64, (CampaignName, String)> = HashMap::new();
+    let mut found = Vec::with_capacity(messages.len());
+    for message in messages {
+        let row: Option<(String, i64, String)> =
+            look.query_row([message.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+        let Some((key, id, name)) = row else { continue };
+        if !campaigns.contains_key(&id) {
+            let domain = intake::standing(conn, id)?.map(|standing| standing.domain).unwrap_or_default();
+            let name = CampaignName::new(&name).map_err(|_| codec::damaged("the campaign name", &name))?;
+            campaigns.insert(id, (name, domain));
+        }
+        let (campaign, sender_domain) = campaigns[&id].clone();
+        found.push(Recipient { message: *message, key, campaign, sender_domain });
+    }
+    Ok(found)
 }
