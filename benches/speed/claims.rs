@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use hikagen::core::campaign::CampaignId;
+use hikagen::core::lane::Grade;
 use hikagen::core::reply::{Answer, Enhanced, Reply, Signal, Stage};
 use hikagen::store::sqlite::SqliteStore;
 use hikagen::store::{Attempt, Claim, ClaimOrder, Disposition, LaneClaim, Lease, Settlement, Store, Want};
@@ -77,5 +78,12 @@ fn accepted(claim: &Claim, now: Timestamp) -> Settlement {
         rule: None,
     };
     let at = attempt.finished_at;
-    Settlement { claim: claim.r.clone(), attempt: Some(attempt), disposition: Disposition::Accepted, refund: false, at }
+    Settlement {
+        claim: claim.r.clone(),
+        attempt: Some(attempt),
+        disposition: Disposition::Accepted,
+        refund: false,
+        grade: Grade::default(),
+        at,
+    }
 }

@@ -8,7 +8,10 @@ use anyhow::Result;
 use hikagen::core::campaign::{CampaignId, Class};
 use hikagen::core::moment::Moment;
 use hikagen::core::names::BucketName;
-use hikagen::core::plan::{Avoid, Curve, CurveShape, Gate, LanePlan, Plan, Source, Sourced, Spread, Then, WeekHours};
+use hikagen::core::plan::{
+    Avoid, Curve, CurveShape, Gate, LanePlan, Plan, Source, Sourced, Spread, Then, Throttling, UNKNOWN_BUDGET,
+    WeekHours,
+};
 use hikagen::core::schedule::{AHEAD, Backlog, Line, PoolLines, Schedule, Terms};
 use jiff::civil::{Time, date};
 use jiff::tz::TimeZone;
@@ -48,15 +51,6 @@ fn plan() -> Result<Plan> {
         name: "measure".parse()?,
         timezone: TimeZone::UTC,
         day_starts: Time::midnight(),
-        gate: Gate {
-            filled: "70%".parse()?,
-            emptied: "50%".parse()?,
-            sample: 200,
-            deferrals: "5%".parse()?,
-            bounces: "2%".parse()?,
-            unknown_users: "1%".parse()?,
-            complaints: "0.1%".parse()?,
-        },
         lanes: BTreeMap::new(),
         default: Arc::new(lane),
         text: "".into(),
@@ -101,7 +95,7 @@ fn measure(lanes: u32, ticks: u32) -> Result<(f64, f64)> {
         schedule.turn();
         for bucket in &buckets {
             if schedule.release(bucket, Class::Bulk, now.at, false, now).is_ok() {
-                schedule.answered(bucket, false, None, None, now.at);
+                schedule.answered(bucket, false, None, None, now);
                 released += 1;
             }
         }

@@ -8,6 +8,7 @@ use super::context::Stoppable;
 use super::{Context, Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::config::problem::did_you_mean;
+use crate::core::journal::{Entry, Kind};
 use crate::core::names::RelayName;
 use crate::core::units::span;
 use crate::report::words::at;
@@ -91,9 +92,14 @@ pub(crate) fn pause_scope(scope: Scope, terms: Terms, context: &Context, config:
         Err(error) => return Err(Failure::usage(format!("--for: {error}"))),
     };
     let name = scope_name(&scope);
+    let scope_of_pause = scope.clone();
     let pause = Pause { scope, cause: PauseCause::Operator, reason: reason.clone(), since: now, until, times: 1 };
     let store = context.open_store(config)?;
-    context.block_on(async { Ok(store.pause(pause).await?) })?;
+    let entry = entry(&scope_of_pause, Kind::Paused, reason.clone(), now);
+    context.block_on(async {
+        store.pause(pause).await?;
+        Ok(store.note(vec![entry]).await?)
+    })?;
     let end = until.map_or_else(|| "until resumed".to_owned(), |t| format!("until {}", at(t, &config.timezone)));
     let data = json!({ "paused": name, "reason": reason, "since": now, "until": until });
     context.answer(&data, &format!("{name}: paused {end}"))?;
@@ -106,6 +112,9 @@ pub(crate) fn resume_scope(scope: &Scope, context: &Context, config: &Config) ->
     let now = context.clock.now();
     let (ended, remaining) = context.block_on(async {
         let ended = store.resume(scope, None).await?;
+        if ended > 0 {
+            store.note(vec![entry(scope, Kind::Resumed, "the operator resumed".to_owned(), now)]).await?;
+        }
         Ok((ended, remaining(&*store, scope, now).await?))
     })?;
     let name = scope_name(scope);
@@ -129,6 +138,43 @@ async fn remaining(store: &dyn Store, scope: &Scope, now: jiff::Timestamp) -> Re
         (Scope::Lane(a), Scope::Lane(b)) => a == b,
     };
     Ok(pauses.into_iter().filter(touches).collect())
+}
+
+/// What the journal says of a pause that an operator begins or ends.
+fn entry(scope: &Scope, kind: Kind, because: String, at: jiff::Timestamp) -> Entry {
+    let (relay, bucket) = match scope {
+        Scope::All => (None, None),
+        Scope::Relay(relay) => (Some(relay.clone()), None),
+        Scope::Lane(lane) => (Some(lane.relay.clone()), Some(lane.bucket.clone())),
+    };
+    let (before, after) = match kind {
+        Kind::Paused => ("mail flows", "paused"),
+        _ => ("paused", "mail flows"),
+    };
+    Entry {
+        at,
+        by: operator(),
+        relay,
+        bucket,
+        day: None,
+        kind,
+        because,
+        inputs: std::collections::BTreeMap::new(),
+        before: before.to_owned(),
+        after: after.to_owned(),
+    }
+}
+
+/// Who gives an order: the user of this process and its host.
+pub(crate) fn operator() -> String {
+    let of = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let user =
+        of("SUDO_USER").or_else(|| of("USER")).or_else(|| of("LOGNAME")).unwrap_or_else(|| "operator".to_owned());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => user,
+        host => format!("{user}@{host}"),
+    }
 }
 
 fn scope_name(scope: &Scope) -> String {

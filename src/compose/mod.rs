@@ -55,6 +55,9 @@ pub struct Content {
     pub headers: Vec<(String, String)>,
     /// Unsubscribe URL (template, `{token}` too) and whether one click is enough (RFC 8058).
     pub unsubscribe: Option<Unsubscribe>,
+    /// The list that its recipients came from, for people: not part of what is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
 }
 
 /// How to leave.

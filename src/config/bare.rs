@@ -73,6 +73,7 @@ fn relay(name: RelayName, plan: Arc<Plan>) -> RelaySettings {
         hello: None,
         plan_source: plan.name.to_string(),
         plan,
+        ears: Vec::new(),
         warmup: Warmup { day: 1, started: None },
         limits: RelayLimits::default(),
         envelope_from: None,

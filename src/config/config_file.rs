@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 
+use super::ears::ears;
 use super::fields::Fields;
 use super::groups_file::{Destinations, read_destinations};
 use super::keys::configuration::{CONFIGURATION, WORKER};
@@ -120,7 +121,11 @@ impl Reader<'_> {
             .required("pools", "the relays that campaigns may use, such as `news: [NAME]`")
             .and_then(|_| fields.map("pools", "pools by name"))
             .map(|map| pools(&map, &fields));
-        let (relays, pools, destinations) = (relays?, pools?, destinations?);
+        let (mut relays, pools, destinations) = (relays?, pools?, destinations?);
+        for relay in relays.values_mut() {
+            let ears = ears(relay, &feedback, &listen);
+            Arc::make_mut(relay).ears = ears;
+        }
         let config = Config {
             path: self.path.to_owned(),
             store: store?,

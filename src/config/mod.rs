@@ -7,6 +7,7 @@ pub mod bare;
 pub mod campaign_file;
 pub mod config_file;
 pub mod curves;
+pub mod ears;
 pub mod fields;
 pub mod groups_file;
 pub mod in_force;

@@ -74,6 +74,8 @@ pub struct RelaySettings {
     pub hello: Option<String>,
     /// Plan, resolved.
     pub plan: Arc<Plan>,
+    /// Who tells how destinations answer its mail, in words; empty: nobody.
+    pub ears: Vec<String>,
     /// Where the plan came from: a path, or the name of a shipped plan.
     pub plan_source: String,
     /// Where a lane starts when it is first seen.
@@ -135,6 +137,7 @@ impl RelaySettings {
             per_day: self.limits.per_day,
             connections: self.limits.connections.map_or(DEFAULT_CONNECTIONS, NonZeroU32::get),
             answers_own: self.answers == Answers::Own,
+            ears: self.ears.clone(),
             ahead: AHEAD,
         }
     }

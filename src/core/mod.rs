@@ -7,6 +7,7 @@
 pub mod address;
 pub mod campaign;
 pub mod feedback;
+pub mod journal;
 pub mod lane;
 pub mod moment;
 pub mod names;

@@ -16,7 +16,7 @@ use crate::core::lane::Ledger;
 use crate::core::lane::calendar::{Hours, plan_day};
 use crate::core::names::{BucketName, PoolName, RelayName};
 use crate::core::plan::WeekHours;
-use crate::core::schedule::next_day;
+use crate::core::schedule::{Day, next_day};
 
 /// A lane on the first day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,7 +77,10 @@ fn lane_first_day(
     let day = plan_day(&plan.timezone, plan.day_starts, at);
     let own = ledgers.iter().filter(|(name, ledger)| *name == relay.name && ledger.bucket == *bucket);
     let ledger = match own.map(|(_, ledger)| ledger).max_by_key(|ledger| ledger.day) {
-        Some(ledger) if ledger.day < day => next_day(ledger, &plan.gate, &terms.curve.value, day).1,
+        Some(ledger) if ledger.day < day => {
+            let judged = Day { ledger, ears: &relay.ears, stopped: None };
+            next_day(judged, &terms.gate, &terms.curve.value, day).1
+        }
         Some(ledger) => ledger.clone(),
         None => Ledger::new(bucket.clone(), day, relay.warmup.day, terms.curve.value.quota(relay.warmup.day)),
     };

@@ -94,6 +94,9 @@ impl Submission {
             digest.update(part);
         }
         let digest = digest.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        // The list's name is told where its addresses turn out to be bad; a list that was renamed is no other campaign.
+        let named = Content { list: Some(self.list.display().to_string()), ..self.content.clone() };
+        let content = serde_json::to_string(&named).unwrap_or_default();
         Revision {
             content,
             start: self.start,

@@ -184,6 +184,7 @@ mod tests {
                 mailto: None,
                 one_click: true,
             }),
+            list: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! transaction that takes the messages, fenced by the lease's token; a settle counts once; a final state is never left.
 
 pub mod care;
+pub mod course;
 pub mod feedback;
 pub mod rows;
 pub mod sqlite;
@@ -14,10 +15,12 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::core::campaign::{CampaignId, CampaignState, MessageId, RevisionId};
+use crate::core::journal::Entry;
 use crate::core::lane::{Ledger, Verdict};
 use crate::core::names::{BucketName, CampaignName, LaneKey, PoolName, RelayName};
 
 pub use care::*;
+pub use course::*;
 pub use feedback::*;
 pub use rows::*;
 
@@ -169,14 +172,21 @@ pub trait Store: Send + Sync {
     /// before, or taken over) is ignored and counted in `stale`.
     async fn settle(&self, lease: &Lease, settlements: Vec<Settlement>) -> Result<Settled, StoreError>;
 
-    /// Writes verdicts and the ledgers of a new plan day, in one transaction; existing rows of the same day keep what was spent.
-    async fn roll(
-        &self,
-        lease: &Lease,
-        verdicts: Vec<Verdict>,
-        ledgers: Vec<Ledger>,
-        now: Timestamp,
-    ) -> Result<(), StoreError>;
+    /// Writes what the relay's owner decided (a new plan day, a late answer, an order), in one transaction; existing rows of the same
+    /// day keep what was spent.
+    async fn roll(&self, lease: &Lease, rolled: Rolled, now: Timestamp) -> Result<(), StoreError>;
+
+    /// How the relay's plan days since `since` were answered by now, and which orders wait for its owner.
+    async fn courses(&self, relay: &RelayName, since: Date) -> Result<Courses, StoreError>;
+
+    /// Leaves an order about a lane for the relay's owner, who does it once.
+    async fn order_lane(&self, order: LaneOrder) -> Result<(), StoreError>;
+
+    /// Campaigns whose mail met unknown users on a lane's plan day, the most first, at most 20.
+    async fn unknowns(&self, lane: &LaneKey, day: Date) -> Result<Vec<UnknownsOf>, StoreError>;
+
+    /// Adds to the journal.
+    async fn note(&self, entries: Vec<Entry>) -> Result<(), StoreError>;
 
     /// Moves messages whose time has come back into line, at most `limit`; says when the next is due.
     async fn feed(&self, now: Timestamp, limit: u32) -> Result<Fed, StoreError>;
@@ -213,6 +223,9 @@ pub trait Store: Send + Sync {
 
     /// Verdicts of a relay (or all), newest first, since `since`.
     async fn verdicts(&self, relay: Option<&RelayName>, since: Date) -> Result<Vec<(RelayName, Verdict)>, StoreError>;
+
+    /// Entries of the journal with their numbers, newest first.
+    async fn journal(&self, filter: JournalFilter, limit: u32) -> Result<Vec<(i64, Entry)>, StoreError>;
 
     /// Who owns which relay, or owned it last, and what is in the air there.
     async fn owners(&self) -> Result<Vec<OwnerRow>, StoreError>;

@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::core::campaign::{CampaignId, CampaignState, Class, MessageId, MessageState, RevisionId};
-use crate::core::lane::Ledger;
+use crate::core::lane::{Grade, Ledger, Verdict};
 use crate::core::names::{BucketName, CampaignName, LaneKey, PlanName, PoolName, RelayName};
 use crate::core::reply::{Action, Answer, Signal, Stage};
 
@@ -199,6 +199,8 @@ pub struct RelayMemory {
     pub pauses: Vec<Pause>,
     /// Number of the last report that its owner acted on.
     pub heard: i64,
+    /// Plan days of the last days with a handover and their verdicts, oldest first: late answers may still change them.
+    pub judged: Vec<(Ledger, Verdict)>,
 }
 
 /// A campaign's waiting mail in one bucket, due now.
@@ -377,6 +379,8 @@ pub struct Settlement {
     pub disposition: Disposition,
     /// The quota is given back (no RCPT was written, same plan day).
     pub refund: bool,
+    /// What the answer says of the lane.
+    pub grade: Grade,
     /// When.
     pub at: Timestamp,
 }

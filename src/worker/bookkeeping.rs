@@ -21,10 +21,10 @@ use crate::core::campaign::{CampaignId, Class};
 use crate::core::lane::{Held, PauseCause};
 use crate::core::moment::Moment;
 use crate::core::names::BucketName;
-use crate::core::schedule::{LaneWant, Rollover};
+use crate::core::schedule::LaneWant;
 use crate::core::units::{grouped, show_span};
 use crate::relay::Outgoing;
-use crate::store::{Claim, ClaimOrder, LaneClaim, Outlook, Settled, Settlement, StoreError, Want};
+use crate::store::{Claim, ClaimOrder, LaneClaim, Outlook, Rolled, Settled, Settlement, StoreError, Want};
 
 /// Settlements of one transaction.
 const SETTLE_MOST: usize = 2_000;
@@ -53,19 +53,22 @@ pub(super) struct Taken {
 impl Owner {
     /// Begins a new plan day when it has come; what was decided is stored before anything else.
     pub(super) async fn begin_day(&mut self, now: Moment) {
-        if self.claiming.is_none()
-            && let Some(rollover) = self.schedule.begin_day(now)
-        {
-            let pending = self.rollover.get_or_insert_default();
-            pending.verdicts.extend(rollover.verdicts);
-            pending.ledgers.extend(rollover.ledgers);
-        }
         if self.store_rests.is_some_and(|until| now.up < until) {
             return;
         }
+        if self.claiming.is_none() && now.at >= self.schedule.day_ends() {
+            if let Err(error) = self.last_look(now).await {
+                return self.store_failed(&error, now);
+            }
+            if let Some(rollover) = self.schedule.begin_day(now) {
+                let pending = self.rollover.get_or_insert_default();
+                pending.verdicts.extend(rollover.verdicts);
+                pending.ledgers.extend(rollover.ledgers);
+            }
+        }
+        self.gather_changes();
         let Some(rollover) = self.rollover.take() else { return };
-        let Rollover { verdicts, ledgers } = rollover.clone();
-        match self.shared.parts.store.roll(&self.lease, verdicts, ledgers, now.at).await {
+        match self.shared.parts.store.roll(&self.lease, rollover.clone(), now.at).await {
             Ok(()) => {
                 for verdict in &rollover.verdicts {
                     tracing::info!(
@@ -196,7 +199,7 @@ impl Owner {
         let empty: Vec<BucketName> = self.schedule.lanes().keys().filter(|b| !self.view.waits(b)).cloned().collect();
         let changed: Vec<_> = empty.into_iter().filter_map(|bucket| self.schedule.emptied(&bucket)).collect();
         if !changed.is_empty() {
-            self.rollover = Some(Rollover { verdicts: Vec::new(), ledgers: changed });
+            self.rollover = Some(Rolled { ledgers: changed, ..Rolled::default() });
             self.begin_day(now).await;
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::task::Id;
 
+use super::course::from_where;
 use super::events::{EventKind, Subject};
 use super::line::serve;
 use super::outbox::{Open, Ready};
@@ -16,7 +17,8 @@ use super::relay_loop::{Done, Job, Owner};
 use crate::config::{Answers, DEFAULT_CONNECTION_AGE, DEFAULT_MESSAGES_PER_CONNECTION, RelaySettings};
 use crate::core::address::Address;
 use crate::core::campaign::{CampaignId, CampaignState, Class};
-use crate::core::lane::{Held, PauseCause};
+use crate::core::journal::Kind;
+use crate::core::lane::{Grade, Held, PauseCause};
 use crate::core::moment::Moment;
 use crate::core::names::{BucketName, GroupName, LaneKey};
 use crate::core::reply::{Answer, Delivery, Reading, Stage};
@@ -206,13 +208,16 @@ impl Owner {
         };
         let same_day = r.day == self.schedule.today();
         let times = (job.released_at, now.at);
-        let mut settlement = outcome::settlement(&job.claim, delivery.clone(), &reading, &self.terms, times, same_day);
+        let own = self.settings.answers == Answers::Own;
+        let mut settlement =
+            outcome::settlement(&job.claim, delivery.clone(), &reading, &self.terms, times, (same_day, own));
         if stale {
             settlement.disposition = Disposition::Deferred { due: now.at };
+            settlement.grade = Grade::default();
         }
         let refund = settlement.refund.then_some((r.class, r.retry, r.day, job.released_at));
         let told = (!accepted && !stale).then_some((&reading, delivery.stage));
-        let effect = self.schedule.answered(&r.bucket, took_over, told, refund, now.at);
+        let effect = self.schedule.answered(&r.bucket, took_over, told, refund, now);
         log_attempt(&self.settings.name, &job, &delivery, &reading, &settlement.disposition);
         self.to_settle.push(settlement);
         self.apply(effect, Some(&job), &delivery, &reading, now);
@@ -249,11 +254,12 @@ impl Owner {
             }
             (Effect::PauseRelay(pause), _) => self.begin_pause(pause, Scope::Relay(relay), kind, words, now),
             (Effect::StopCampaign, Some((_, campaign))) => self.stop_campaign(campaign, words, now),
+            (Effect::StopLane(spent), Some((bucket, _))) => self.stop_lane(bucket, &spent, now),
             _ => {}
         }
     }
 
-    fn begin_pause(&mut self, pause: Break, scope: Scope, kind: EventKind, reason: String, now: Moment) {
+    pub(super) fn begin_pause(&mut self, pause: Break, scope: Scope, kind: EventKind, reason: String, now: Moment) {
         let held = Held { cause: pause.cause, reason: reason.clone(), until: pause.until };
         let (bucket, subject) = match &scope {
             Scope::Lane(lane) => (Some(lane.bucket.clone()), Subject::Lane(lane.clone())),
@@ -263,13 +269,33 @@ impl Owner {
         self.sifted_at = None;
         self.fresh_pauses.push((bucket, held, now.up));
         let until = self.end_in_words(pause.until);
-        let text = match pause.cause {
-            PauseCause::Stop => format!("stopped until {until} (block number {} within 7 days): {reason}", pause.times),
-            _ => format!("paused until {until}: {reason}"),
+        let blocks = pause.cause == PauseCause::Stop && pause.times > 1;
+        let begun = match (pause.cause, blocks) {
+            (_, true) => format!("stopped until {until} (block number {} within 7 days)", pause.times),
+            (PauseCause::Stop, false) => format!("stopped until {until}"),
+            _ => format!("paused until {until}"),
         };
-        let row = Pause { scope, cause: pause.cause, reason, since: now.at, until: pause.until, times: pause.times };
+        // Stopped for unknown users: the operator wants to know whose list they were on.
+        let whose = match (&scope, pause.cause, blocks) {
+            (Scope::Lane(lane), PauseCause::Stop, false) => Some((lane.clone(), self.schedule.today())),
+            _ => None,
+        };
+        let mut row =
+            Pause { scope, cause: pause.cause, reason, since: now.at, until: pause.until, times: pause.times };
+        let mut entry = self.entry(Kind::Paused, pause.cause.as_str(), now.at);
+        (entry.bucket, entry.before, entry.after) = (bucket_of(&row.scope), "mail flows".to_owned(), begun.clone());
         let shared = self.shared.clone();
         self.tasks.spawn(async move {
+            if let Some((lane, day)) = whose {
+                // What is in the air is settled later; what was settled by now tells whose list it is.
+                let unknowns = shared.parts.store.unknowns(&lane, day).await.unwrap_or_default();
+                row.reason = format!("{}: {}", row.reason, from_where(&unknowns));
+            }
+            entry.because.clone_from(&row.reason);
+            let text = format!("{begun}: {}", row.reason);
+            if let Err(error) = shared.parts.store.note(vec![entry]).await {
+                tracing::warn!(%error, "the journal could not be written");
+            }
             if let Err(error) = shared.parts.store.pause(row).await {
                 tracing::warn!(%error, "the pause holds here, but could not be recorded");
             }
@@ -292,8 +318,14 @@ impl Owner {
             }
         }
         let (shared, at) = (self.shared.clone(), now.at);
+        let mut entry = self.entry(Kind::CampaignStopped, "rules", now.at);
+        (entry.before, entry.after) = (format!("campaign {name} runs"), format!("campaign {name} is paused"));
         self.tasks.spawn(async move {
             let because = format!("the sender's set-up is at fault: {reason}");
+            entry.because.clone_from(&because);
+            if let Err(error) = shared.parts.store.note(vec![entry]).await {
+                tracing::warn!(%error, "the journal could not be written");
+            }
             let result = shared.parts.store.order_campaign(&name, CampaignState::Paused, &because, at).await;
             match result {
                 Ok(()) | Err(StoreError::Refused(_)) => {}
@@ -302,6 +334,13 @@ impl Owner {
             shared.tell(EventKind::CampaignStopped, Subject::Campaign(name), because).await;
             Done::Nothing
         });
+    }
+}
+
+fn bucket_of(scope: &Scope) -> Option<BucketName> {
+    match scope {
+        Scope::Lane(lane) => Some(lane.bucket.clone()),
+        Scope::All | Scope::Relay(_) => None,
     }
 }
 

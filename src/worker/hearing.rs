@@ -93,7 +93,7 @@ impl Owner {
             Fate::Complaint | Fate::Unsubscribed | Fate::AutoReply => return,
         };
         let answer = reading.as_ref().map(|reading| (reading, stage));
-        let HeardEffect { effect, over } = self.schedule.heard(&lane.bucket, answer, report.at, now.at);
+        let HeardEffect { effect, over } = self.schedule.heard(&lane.bucket, answer, report.at, now);
         let Some(reading) = reading.filter(|_| effect != Effect::None) else { return };
         let words = self.heard_in_words(row, &reading);
         match effect {

@@ -5,6 +5,7 @@
 
 mod bookkeeping;
 mod care;
+mod course;
 pub mod events;
 mod hand_over;
 mod hearing;

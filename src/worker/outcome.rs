@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::config::{RelaySettings, Uncertain};
+use crate::core::lane::Grade;
 use crate::core::reply::{Action, Answer, Delivery, Fault, Reading, Reason, Signal, Stage};
 use crate::core::retry::{Fate, History, RetryTerms, fate};
 use crate::store::{Attempt, Claim, Disposition, Settlement, SuppressionReason};
@@ -19,14 +20,15 @@ pub(crate) fn retry_terms(settings: &RelaySettings) -> RetryTerms {
     }
 }
 
-/// What the store records of an attempt. `same_day`: its plan day is still running, so that quota can be given back.
+/// What the store records of an attempt. `same_day`: its plan day is still running, so that quota can be given back; `own`: the
+/// relay's answers are its own.
 pub(crate) fn settlement(
     claim: &Claim,
     delivery: Delivery,
     reading: &Reading,
     terms: &RetryTerms,
     (released_at, now): (Timestamp, Timestamp),
-    same_day: bool,
+    (same_day, own): (bool, bool),
 ) -> Settlement {
     let history =
         History { attempts: claim.attempts, first_attempt: claim.first_attempt, was_uncertain: claim.was_uncertain };
@@ -49,12 +51,14 @@ pub(crate) fn settlement(
         action: (!accepted).then_some(reading.action),
         rule: reading.rule.clone(),
     };
-    Settlement { claim: claim.r.clone(), attempt: Some(attempt), disposition, refund, at: now }
+    let grade = if accepted { Grade::default() } else { Grade::of(reading, own) };
+    Settlement { claim: claim.r.clone(), attempt: Some(attempt), disposition, refund, grade, at: now }
 }
 
 /// A claim that goes back unsent.
 pub(crate) fn unsent(claim: &Claim, same_day: bool, now: Timestamp) -> Settlement {
-    Settlement { claim: claim.r.clone(), attempt: None, disposition: Disposition::Unsent, refund: same_day, at: now }
+    let (disposition, grade) = (Disposition::Unsent, Grade::default());
+    Settlement { claim: claim.r.clone(), attempt: None, disposition, refund: same_day, grade, at: now }
 }
 
 /// A claim whose message could not be made: it bounces, with the reason, and costs nothing.
@@ -68,8 +72,8 @@ pub(crate) fn not_composed(claim: &Claim, why: String, same_day: bool, now: Time
         action: Some(Action::Fail),
         rule: None,
     };
-    let disposition = Disposition::Bounced(None);
-    Settlement { claim: claim.r.clone(), attempt: Some(attempt), disposition, refund: same_day, at: now }
+    let (disposition, grade) = (Disposition::Bounced(None), Grade::default());
+    Settlement { claim: claim.r.clone(), attempt: Some(attempt), disposition, refund: same_day, grade, at: now }
 }
 
 /// What an accepted delivery reads as.

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::Shared;
+use super::course::{Watch, rolled};
 use super::events::{EventKind, Subject};
 use super::hearing::Hearing;
 use super::line::{Word, Words};
@@ -28,8 +29,8 @@ use crate::core::retry::RetryTerms;
 use crate::core::schedule::{Rollover, Schedule, Terms};
 use crate::relay::{Connection, Relay};
 use crate::store::{
-    Claim, Lease, Outlook, Pause, PauseCause, PlanRevision, RelayMemory, ReportRow, Scope, Settled, Settlement,
-    StoreError,
+    Claim, Courses, Lease, Outlook, Pause, PauseCause, PlanRevision, RelayMemory, ReportRow, Rolled, Scope, Settled,
+    Settlement, StoreError,
 };
 
 /// How often a lease that another worker holds is asked for again.
@@ -55,6 +56,8 @@ pub(super) enum Done {
     Free(Open),
     Opened(Result<Box<dyn Connection>, Delivery>),
     NeedsWritten(Result<(), StoreError>),
+    /// How plan days were answered, and orders.
+    Courses(Result<Courses, StoreError>),
     /// What came back about mail of this relay.
     Heard(Result<Vec<ReportRow>, StoreError>),
     Nothing,
@@ -104,13 +107,14 @@ pub(super) struct Owner {
     pub(super) needs_written: bool,
     /// The needs last written down.
     pub(super) needs_said: BTreeMap<BucketName, u32>,
-    pub(super) rollover: Option<Rollover>,
+    pub(super) rollover: Option<Rolled>,
     /// No new claim before this time since boot: the store could not be written.
     pub(super) store_rests: Option<Duration>,
     /// Pauses put in force here that a look may not have seen yet: bucket, pause, time since boot.
     pub(super) fresh_pauses: Vec<(Option<BucketName>, Held, Duration)>,
     pub(super) first_day: Date,
     pub(super) hearing: Hearing,
+    pub(super) course: Watch,
     pub(super) lost: bool,
     draining: Option<Duration>,
     clock_watch: ClockWatch,
@@ -201,7 +205,8 @@ impl RelayTask {
         let memory = store.memory(&lease, now.at).await?;
         let blocks = remembered_blocks(&memory);
         let core_terms = terms_of(&settings, parts.pacing.ahead);
-        let (schedule, rollover) = Schedule::open(core_terms, memory.ledgers, &memory.cells, &blocks, now);
+        let (mut schedule, rollover) = Schedule::open(core_terms, memory.ledgers, &memory.cells, &blocks, now);
+        schedule.recall(memory.judged);
         let (words, heard) = mpsc::unbounded_channel();
         Ok(Owner {
             shared: self.shared.clone(),
@@ -232,7 +237,8 @@ impl RelayTask {
             needs_at: None,
             needs_written: false,
             needs_said: BTreeMap::new(),
-            rollover: (rollover != Rollover::default()).then_some(rollover),
+            rollover: (rollover != Rollover::default()).then(|| rolled(rollover)),
+            course: Watch::default(),
             store_rests: None,
             fresh_pauses: Vec::new(),
             lost: false,
@@ -314,6 +320,7 @@ impl Owner {
         self.begin_day(now).await;
         self.look(now);
         self.listen(now);
+        self.watch_course(now);
         self.write_needs(now);
         self.give_back(now);
         let wake = self.release(now);
@@ -442,6 +449,7 @@ impl Owner {
                 }
             }
             Ok((_, Done::Heard(result))) => self.heard_back(result, now),
+            Ok((_, Done::Courses(result))) => self.course_seen(result, now),
             Ok((_, Done::Nothing)) => {}
             Err(error) if error.is_cancelled() => {}
             Err(error) => self.broke_down(&error, now),

@@ -53,6 +53,7 @@ fn content() -> Content {
         parts: None,
         headers: Vec::new(),
         unsubscribe: None,
+        list: None,
     }
 }
 

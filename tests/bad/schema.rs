@@ -529,7 +529,7 @@ fn meaning(judge: &Judge, value: &Value) -> Option<String> {
         Kind::Plan => {
             let groups = Destinations::shipped().groups;
             let plan = read_plan(&text, "plan.yaml", &groups).value?;
-            Some(format!("{:?} {}", plan.gate, show_plan(&plan, &groups)))
+            Some(show_plan(&plan, &groups))
         }
         Kind::Groups | Kind::Replies => {
             let read = read_destinations(&SourceFile::new("groups.yaml", &text), Destinations::shipped()).value;

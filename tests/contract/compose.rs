@@ -111,6 +111,7 @@ pub(crate) fn content() -> Content {
             mailto: Some("leave+{token}@m.example.jp".to_owned()),
             one_click: true,
         }),
+        list: None,
     }
 }
 

@@ -57,6 +57,7 @@ impl Desk {
                     mailto: None,
                     one_click: true,
                 }),
+                list: None,
             },
             places: Places::default(),
             list: self.folder.path().join("list.csv"),

@@ -9,6 +9,7 @@ use hikagen::config::{
     Uncertain, Warmup, WorkerSettings,
 };
 use hikagen::core::campaign::{CampaignId, Class};
+use hikagen::core::lane::Grade;
 use hikagen::core::plan::{AddressForm, Group, GroupKind, GroupStatus, Groups, Limits};
 use hikagen::core::reply::{Action, Answer, Enhanced, Reply, Rules, Signal, Stage};
 use hikagen::store::sqlite::SqliteStore;
@@ -54,6 +55,7 @@ fn relay(name: &str, port: u16, plan: &str, groups: &Groups) -> Arc<RelaySetting
         hello: None,
         plan: Arc::new(read.value.unwrap_or_else(|| panic!("{}", shown.join("\n")))),
         plan_source: "plan.yaml".to_owned(),
+        ears: Vec::new(),
         warmup: Warmup { day: 1, started: None },
         limits: RelayLimits::default(),
         envelope_from: None,
@@ -185,7 +187,14 @@ pub(crate) async fn settle(
 ) {
     let rule = action.map(|_| "docomo-450".into());
     let attempt = Attempt { released_at: at, finished_at: at, stage, answer, signal, action, rule };
-    let settlement = Settlement { claim: claim.r.clone(), attempt: Some(attempt), disposition, refund: false, at };
+    let settlement = Settlement {
+        claim: claim.r.clone(),
+        attempt: Some(attempt),
+        disposition,
+        refund: false,
+        grade: Grade::default(),
+        at,
+    };
     store.settle(lease, vec![settlement]).await.unwrap();
 }
 

@@ -8,7 +8,10 @@ use hikagen::config::settings::{
     Answers, Login, Mechanism, Proof, RelayLimits, RelaySettings, RetrySettings, Secret, Timeouts, TlsMode,
     TokenSource, Uncertain, Warmup,
 };
-use hikagen::core::plan::{Avoid, Curve, CurveShape, Gate, LanePlan, Plan, Source, Sourced, Spread, Then, WeekHours};
+use hikagen::core::plan::{
+    Avoid, Curve, CurveShape, Gate, LanePlan, Plan, Source, Sourced, Spread, Then, Throttling, UNKNOWN_BUDGET,
+    WeekHours,
+};
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
@@ -36,21 +39,14 @@ pub fn plan(per_day: u32) -> Arc<Plan> {
         jitter: None,
         transactional: None,
         cooldown: built_in(Duration::from_secs(3_600)),
+        gate: Gate::default(),
+        throttling: Throttling::default(),
+        unknown_budget: built_in(UNKNOWN_BUDGET),
     };
-    let share = |text: &str| text.parse().unwrap();
     Arc::new(Plan {
         name: "test".parse().unwrap(),
         timezone: TimeZone::UTC,
         day_starts: Time::midnight(),
-        gate: Gate {
-            filled: share("70%"),
-            emptied: share("50%"),
-            sample: 200,
-            deferrals: share("5%"),
-            bounces: share("2%"),
-            unknown_users: share("1%"),
-            complaints: share("0.1%"),
-        },
         lanes: BTreeMap::new(),
         default: Arc::new(lane),
         text: "".into(),
@@ -71,6 +67,7 @@ pub fn relay(port: u16) -> RelaySettings {
         hello: None,
         plan: plan(1_000_000),
         plan_source: "built for the test".into(),
+        ears: Vec::new(),
         warmup: Warmup { day: 1, started: None },
         limits: RelayLimits::default(),
         envelope_from: None,

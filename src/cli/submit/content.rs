@@ -53,6 +53,7 @@ pub(crate) fn read(campaign: &CampaignFile) -> Result<Said, Vec<String>> {
         parts: None,
         headers: campaign.headers.clone(),
         unsubscribe: campaign.unsubscribe.clone(),
+        list: None,
     };
     if let Some(eml) = eml {
         problems.extend(take(&mut content, campaign, eml, &places.eml, &mut notes));

@@ -94,6 +94,7 @@ pub(super) fn read(fields: &Fields<'_>, given: Given<'_>) -> Option<RelaySetting
         hello,
         plan,
         plan_source,
+        ears: Vec::new(),
         warmup,
         limits,
         envelope_from,

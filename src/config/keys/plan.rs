@@ -51,10 +51,57 @@ pub static ADVANCE: Table = Table::new(
             "Fewest answered messages for a verdict by shares (at most half the quota).",
         )
         .or("200"),
-        Key::new("deferrals", Scalar(&PART), "Most messages whose last answer of the day was a deferral.").or("5%"),
-        Key::new("bounces", Scalar(&PART), "Most messages that were refused for good.").or("2%"),
-        Key::new("unknown_users", Scalar(&PART), "Most messages to addresses that do not exist.").or("1%"),
-        Key::new("complaints", Scalar(&PART), "Most complaints per accepted message, where they are known.").or("0.1%"),
+        Key::new("deferrals", Scalar(&PART), "Below: advance. Messages whose last answer of the day was a deferral.").or("5%"),
+        Key::new("bounces", Scalar(&PART), "Below: advance. Messages that were refused for good.").or("2%"),
+        Key::new("unknown_users", Scalar(&PART), "Below: advance. Messages to addresses that do not exist.").or("1%"),
+        Key::new("complaints", Scalar(&PART), "Below: advance. Complaints per accepted message, where they are known.")
+            .or("0.1%"),
+        Key::new("hold", Map(&HOLD), "Up to these shares the warm-up day stays; above, the lane steps back one rung."),
+        Key::new("hold_from", Scalar(&COUNT), "Fewest such messages for a hold; fewer are written down and change nothing.")
+            .or("3"),
+        Key::new("step_back_from", Scalar(&COUNT), "Fewest such messages for a step back.").or("5"),
+        Key::new("idle_days", Scalar(&COUNT), "Days without a handover from which each day is one rung back.").or("7"),
+        Key::new(
+            "restart_days",
+            Scalar(&COUNT),
+            "Days without a handover after which a lane starts again at the lower of four times its first day and a quarter of its peak.",
+        )
+        .or("30"),
+        Key::new(
+            "blind",
+            Word(&["advance", "hold"]),
+            "What a lane does about whose mail nothing is heard beyond its relay: advance by volume, or hold.",
+        )
+        .or("advance"),
+        Key::new("blind_growth", Scalar(&SHARE), "Most that the quota of such a lane grows in a day, at least 100%.")
+            .or("150%"),
+    ]],
+);
+
+/// `hold` of the gate.
+pub static HOLD: Table = Table::new(
+    "hold",
+    &[&[
+        Key::new("deferrals", Scalar(&PART), "Messages whose last answer of the day was a deferral.").or("10%"),
+        Key::new("bounces", Scalar(&PART), "Messages that were refused for good.").or("5%"),
+        Key::new("unknown_users", Scalar(&PART), "Messages to addresses that do not exist.").or("3%"),
+        Key::new("complaints", Scalar(&PART), "Complaints per accepted message.").or("0.3%"),
+    ]],
+);
+
+/// Slowing down within the day.
+pub static THROTTLING: Table = Table::new(
+    "throttling",
+    &[&[
+        Key::new("down", Scalar(&PART), "What is left of the pace at each step down.").or("50%"),
+        Key::new("up", Scalar(&PART), "What of the plan's pace comes back at each step up.").or("10%"),
+        Key::new("floor", Scalar(&PART), "Never slower than this share of the plan's pace.").or("10%"),
+        Key::new("ceiling", Scalar(&PART), "Never faster than this share of it.").or("100%"),
+        Key::new("sample", Scalar(&COUNT), "Answers before a share of them counts (at most a tenth of the quota).")
+            .or("20"),
+        Key::new("deferrals", Scalar(&PART), "Deferrals among the last answers from which the lane slows down.")
+            .or("10%"),
+        Key::new("interval", Scalar(&SPAN), "One change in this time, at most 24h.").or("5m"),
     ]],
 );
 
@@ -105,6 +152,13 @@ const SETTINGS: &[Key] = &[
         "cooldown",
         Scalar(&SPAN),
         "Pause after a block, at most 24h; it doubles with each further one. Default: the destination group's, else 30m.",
+    ),
+    Key::new("advance", Map(&ADVANCE), "The gate where it differs from the plan's; each figure by itself."),
+    Key::new("throttling", Map(&THROTTLING), "How a lane slows down within the day and climbs back."),
+    Key::new(
+        "unknown_budget",
+        Scalar(&PART),
+        "Most unknown users among the messages answered on a day: the lane stops before, and names the list. Default: 3%.",
     ),
 ];
 

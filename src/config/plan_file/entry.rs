@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::civil::Time;
 
 use super::curve::{self, WrittenCurve};
+use super::gate::{self, WrittenGate, WrittenThrottling};
 use super::hours;
 use crate::config::fields::Fields;
 use crate::config::keys::plan::{DEFAULTS, ENTRY, TRANSACTIONAL};
@@ -58,6 +59,9 @@ pub(super) struct Settings {
     pub(super) jitter: Option<Placed<Option<Share>>>,
     pub(super) transactional: Option<Placed<WeekHours>>,
     pub(super) cooldown: Option<Placed<Duration>>,
+    pub(super) gate: WrittenGate,
+    pub(super) throttling: WrittenThrottling,
+    pub(super) unknown_budget: Option<Placed<Share>>,
 }
 
 impl Settings {
@@ -75,6 +79,9 @@ impl Settings {
             jitter: self.jitter.or_else(|| other.jitter.clone()),
             transactional: self.transactional.or_else(|| other.transactional.clone()),
             cooldown: self.cooldown.or_else(|| other.cooldown.clone()),
+            gate: self.gate.or(&other.gate),
+            throttling: self.throttling.or(&other.throttling),
+            unknown_budget: self.unknown_budget.or_else(|| other.unknown_budget.clone()),
         }
     }
 }
@@ -180,6 +187,9 @@ fn settings(fields: &Fields<'_>, origin: &Origin, starts: Time) -> Settings {
         jitter: placed(fields, "jitter", origin, jitter),
         transactional: placed(fields, "transactional", origin, |p, n| transactional(p, n, starts)),
         cooldown: placed(fields, "cooldown", origin, cooldown),
+        gate: gate::advance(fields),
+        throttling: gate::throttling(fields),
+        unknown_budget: placed(fields, "unknown_budget", origin, part),
     }
 }
 

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use super::curve;
 use super::entry::{Placed, Settings, WrittenEntry};
+use super::gate::{WrittenGate, WrittenThrottling};
 use super::{DEFAULT, WrittenPlan, hours};
 use crate::config::problem::{Problem, Problems, did_you_mean, quoted};
 use crate::core::names::{BucketName, GroupName};
 use crate::core::plan::{
-    Avoid, Curve, CurveShape, Group, GroupStatus, Groups, LanePlan, Limits, Plan, Source, Sourced, Spread, WeekHours,
+    Avoid, Curve, CurveShape, Gate, Group, GroupStatus, Groups, LanePlan, Limits, Plan, Source, Sourced, Spread,
+    Throttling, UNKNOWN_BUDGET, WeekHours,
 };
 use crate::core::units::{Rate, Share, grouped};
 
@@ -62,15 +64,7 @@ pub(super) fn resolve(problems: &Problems, written: &WrittenPlan, groups: &Group
         lanes.into_iter().map(|(b, l)| Some((b, l?))).collect::<Option<_>>()?;
     let default = groups.get(&fallback?).and_then(|group| lanes.get(&group.bucket)).cloned()?;
     let (name, timezone, day_starts) = written.head.clone()?;
-    Some(Plan {
-        name,
-        timezone,
-        day_starts,
-        gate: written.gate.clone(),
-        lanes,
-        default,
-        text: problems.file().text.as_str().into(),
-    })
+    Some(Plan { name, timezone, day_starts, lanes, default, text: problems.file().text.as_str().into() })
 }
 
 fn settle_all(problems: &Problems, written: &WrittenPlan) -> BTreeMap<GroupName, Settled> {
@@ -178,6 +172,7 @@ impl<'a> Join<'a> {
         let jitter = jitter.unwrap_or_else(|| built_in((spread.value == Spread::Even).then_some(JITTER)));
         let avoid = self.pick(|s| &s.avoid, |_| None, |a, b| hours::either(&a, &b));
         let cooldown = self.pick(|s| &s.cooldown, |l| l.cooldown, Ord::max);
+        let budget = self.pick(|s| &s.unknown_budget, |_| None, Ord::min);
         let lane = LanePlan {
             curve: curve?,
             burst,
@@ -191,9 +186,34 @@ impl<'a> Join<'a> {
             jitter: jitter.value.map(|value| Sourced { value, source: jitter.source }),
             transactional: self.hours(|s| &s.transactional, "windows of transactional mail"),
             cooldown: cooldown.unwrap_or_else(|| built_in(COOLDOWN)),
+            gate: self.gate(),
+            throttling: self.throttling(),
+            unknown_budget: budget.unwrap_or_else(|| built_in(UNKNOWN_BUDGET)),
         };
         self.deep_bucket(&lane);
         Some(lane)
+    }
+
+    /// What entries say, the first group's first; for a bucket without one, the entry `default`.
+    fn spoken(&self) -> Vec<&Settings> {
+        let named = self.named();
+        match named.is_empty() {
+            true => self.template.iter().map(|settled| &settled.settings).collect(),
+            false => named.into_iter().map(|(_, settled)| &settled.settings).collect(),
+        }
+    }
+
+    /// The gate, figure by figure: of the entries, else of `defaults`, else of the plan.
+    fn gate(&self) -> Gate {
+        let written = self.spoken().into_iter().fold(WrittenGate::default(), |gate, entry| gate.or(&entry.gate));
+        written.or(&self.written.defaults.gate).or(&self.written.gate).gate(self.problems)
+    }
+
+    /// The throttling, likewise.
+    fn throttling(&self) -> Throttling {
+        let spoken = self.spoken();
+        let written = spoken.into_iter().fold(WrittenThrottling::default(), |all, entry| all.or(&entry.throttling));
+        written.or(&self.written.defaults.throttling).throttling(self.problems)
     }
 
     /// The one curve of the bucket; two different ones are a problem, none means the template's.

@@ -7,6 +7,7 @@
 
 mod curve;
 mod entry;
+mod gate;
 mod hours;
 mod lanes;
 mod lints;
@@ -23,14 +24,14 @@ pub use lints::timezone_differs;
 pub use print::show_plan;
 
 use entry::{Origin, Settings, WrittenEntry};
+use gate::WrittenGate;
 
 use super::fields::Fields;
-use super::keys::plan::{ADVANCE, PLAN};
+use super::keys::plan::PLAN;
 use super::problem::{Problem, Problems, Read, SourceFile, Span, did_you_mean, quoted};
 use super::tree::{self, Node};
 use crate::core::names::{GroupName, PlanName};
-use crate::core::plan::{Gate, Groups, Plan};
-use crate::core::units::Share;
+use crate::core::plan::{Groups, Plan};
 
 /// The name of the entry that is the template for every bucket the plan does not name.
 const DEFAULT: &str = "default";
@@ -40,7 +41,7 @@ const DEFAULT: &str = "default";
 struct WrittenPlan {
     /// Name, zone and start of the day; `None`: one of them was refused.
     head: Option<(PlanName, TimeZone, Time)>,
-    gate: Gate,
+    gate: WrittenGate,
     defaults: Settings,
     entries: BTreeMap<GroupName, WrittenEntry>,
 }
@@ -77,7 +78,7 @@ fn written(problems: &Problems, root: &Node, groups: &Groups) -> Option<WrittenP
     };
     // Hours are read even where `day_starts` could not be, so that their own problems are reported too.
     let starts = day_starts.unwrap_or(Time::midnight());
-    let gate = gate(&fields);
+    let gate = gate::advance(&fields);
     let defaults = fields.map("defaults", "rate, window, ...");
     let defaults = defaults.map(|map| entry::defaults(&map, starts)).unwrap_or_default();
     let entries = fields.required("groups", "one entry per destination group").and_then(|_| {
@@ -102,38 +103,6 @@ pub(super) fn timezone(fields: &Fields<'_>) -> Option<TimeZone> {
         }
         found
     })
-}
-
-/// The gate; what is not written has the default of the page on semantics.
-fn gate(fields: &Fields<'_>) -> Gate {
-    let mut gate = Gate {
-        filled: Share::percent(70),
-        emptied: Share::percent(50),
-        sample: 200,
-        deferrals: Share::percent(5),
-        bounces: Share::percent(2),
-        unknown_users: Share::percent(1),
-        complaints: Share::per_mille(1),
-    };
-    let Some(advance) = fields.map("advance", "filled, emptied, ...") else { return gate };
-    advance.known(&ADVANCE);
-    if let Some(sample) = advance.count("sample") {
-        gate.sample = sample.get();
-    }
-    let shares = [
-        ("filled", &mut gate.filled),
-        ("emptied", &mut gate.emptied),
-        ("deferrals", &mut gate.deferrals),
-        ("bounces", &mut gate.bounces),
-        ("unknown_users", &mut gate.unknown_users),
-        ("complaints", &mut gate.complaints),
-    ];
-    for (key, share) in shares {
-        if let Some(read) = advance.read(key, entry::part) {
-            *share = read;
-        }
-    }
-    gate
 }
 
 fn entries(map: &Fields<'_>, starts: Time, groups: &Groups) -> BTreeMap<GroupName, WrittenEntry> {

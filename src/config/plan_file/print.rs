@@ -7,27 +7,18 @@ use std::fmt::Write as _;
 use jiff::civil::Time;
 
 use super::hours::{show_avoid, written_window};
-use crate::core::plan::{Curve, CurveShape, GroupStatus, Groups, LanePlan, Plan, Then};
+use crate::core::plan::{Curve, CurveShape, Gate, GroupStatus, Groups, LanePlan, Plan, Shares, Then, Throttling};
 use crate::core::units::{grouped, show_span};
 
 /// The plan as YAML. `groups` gives the name under which a bucket is written: its own, or that of its first living group.
 #[must_use]
 pub fn show_plan(plan: &Plan, groups: &Groups) -> String {
-    let gate = &plan.gate;
     let mut out = format!(
-        "plan: {}\ntimezone: {}\nday_starts: \"{:02}:{:02}\"\nadvance: {{ filled: {}, emptied: {}, sample: {}, deferrals: {}, \
-         bounces: {}, unknown_users: {}, complaints: {} }}\ngroups:\n",
+        "plan: {}\ntimezone: {}\nday_starts: \"{:02}:{:02}\"\ngroups:\n",
         plan.name,
         plan.timezone.iana_name().unwrap_or("UTC"),
         plan.day_starts.hour(),
         plan.day_starts.minute(),
-        gate.filled,
-        gate.emptied,
-        grouped(gate.sample.into()),
-        gate.deferrals,
-        gate.bounces,
-        gate.unknown_users,
-        gate.complaints,
     );
     for (bucket, members) in groups.buckets() {
         let own =
@@ -62,7 +53,45 @@ fn entry(lane: &LanePlan, day_starts: Time) -> String {
         lane.transactional.as_ref().map(|v| format!("{{ window: {} }}", written_window(&v.value, day_starts))),
     );
     line("cooldown", Some(show_span(lane.cooldown.value)));
+    line("advance", Some(gate(&lane.gate)));
+    line("throttling", Some(throttling(&lane.throttling)));
+    line("unknown_budget", Some(lane.unknown_budget.value.to_string()));
     lines.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn gate(gate: &Gate) -> String {
+    let shares = |s: &Shares| {
+        let Shares { deferrals, bounces, unknown_users, complaints } = s;
+        format!("deferrals: {deferrals}, bounces: {bounces}, unknown_users: {unknown_users}, complaints: {complaints}")
+    };
+    format!(
+        "{{ filled: {}, emptied: {}, sample: {}, {}, hold: {{ {} }}, hold_from: {}, step_back_from: {}, idle_days: {}, \
+         restart_days: {}, blind: {}, blind_growth: {} }}",
+        gate.filled,
+        gate.emptied,
+        grouped(gate.sample.into()),
+        shares(&gate.advance),
+        shares(&gate.hold),
+        grouped(gate.hold_from.into()),
+        grouped(gate.step_back_from.into()),
+        grouped(gate.idle_days.into()),
+        grouped(gate.restart_days.into()),
+        gate.blind.as_str(),
+        gate.blind_growth,
+    )
+}
+
+fn throttling(t: &Throttling) -> String {
+    format!(
+        "{{ down: {}, up: {}, floor: {}, ceiling: {}, sample: {}, deferrals: {}, interval: {} }}",
+        t.down,
+        t.up,
+        t.floor,
+        t.ceiling,
+        grouped(t.sample.into()),
+        t.deferrals,
+        show_span(t.interval),
+    )
 }
 
 /// The curve as the lines of an entry.

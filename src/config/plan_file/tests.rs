@@ -119,7 +119,7 @@ fn each_group_of_the_example_means_what_it_says() {
     let yahoo = lane(&plan, "yahoo-jp");
     assert_eq!((&yahoo.curve.value, yahoo.spread.value), (&plan.default.curve.value, Spread::Even));
     assert_eq!(yahoo.jitter.as_ref().map(|j| j.value.to_string()).as_deref(), Some("20%"));
-    assert_eq!(plan.gate.complaints.to_string(), "0.1%");
+    assert_eq!(plan.default.gate.advance.complaints.to_string(), "0.1%");
 }
 
 #[test]
@@ -329,19 +329,15 @@ fn every_shipped_plan_reads_without_a_problem() {
 /// What a plan means, without where it was written.
 fn meaning(plan: &Plan) -> String {
     let lanes: Vec<_> = plan.lanes.iter().map(|(bucket, lane)| (bucket, lane_meaning(lane))).collect();
-    format!(
-        "{} {:?} {} {:?} {lanes:#?} {}",
-        plan.name,
-        plan.timezone,
-        plan.day_starts,
-        plan.gate,
-        lane_meaning(&plan.default)
-    )
+    format!("{} {:?} {} {lanes:#?} {}", plan.name, plan.timezone, plan.day_starts, lane_meaning(&plan.default))
 }
 
 fn lane_meaning(lane: &LanePlan) -> String {
     format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        lane.gate,
+        lane.throttling,
+        lane.unknown_budget.value,
         lane.curve.value,
         lane.rate.as_ref().map(|v| v.value),
         lane.burst.as_ref().map(|v| v.value),

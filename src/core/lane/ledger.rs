@@ -2,10 +2,14 @@
 //!
 //! Invariant: `spent <= quota_peak`; `spent` only falls when a claim is given back unsent on the same plan day.
 
+use std::collections::BTreeMap;
+
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::Showing;
 use crate::core::names::BucketName;
+use crate::core::plan::Curve;
 
 /// One lane's plan day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,38 @@ pub struct Ledger {
     pub bounced: u32,
     /// The backlog was empty at a moment when the gate's `emptied` share had been handed over.
     pub emptied: bool,
+    /// How this day's messages were answered, in the session and beyond the relay together.
+    pub showing: Showing,
+    /// What the lane must carry from one plan day to the next.
+    pub ramp: Ramp,
+}
+
+/// What a lane carries from one plan day to the next, beside its warm-up day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ramp {
+    /// Plan days without a handover that lie directly before this one.
+    pub idle: u32,
+    /// The highest quota of a day with a handover, since it last started low; 0: there was none.
+    pub peak: u32,
+    /// Quota that is not passed though the curve allows more: a lane that nobody tells about grows slowly.
+    pub ceiling: Option<u32>,
+    /// The operator keeps the lane on its warm-up day, with this reason.
+    pub held: Option<String>,
+    /// What of the plan's pace is in force, in thousandths; 1,000: all of it.
+    pub eased: u32,
+    /// Why it is eased.
+    pub eased_because: Option<String>,
+}
+
+impl Ramp {
+    /// The whole pace, in thousandths.
+    pub const WHOLE: u32 = 1_000;
+}
+
+impl Default for Ramp {
+    fn default() -> Self {
+        Self { idle: 0, peak: 0, ceiling: None, held: None, eased: Self::WHOLE, eased_because: None }
+    }
 }
 
 impl Ledger {
@@ -53,7 +89,15 @@ impl Ledger {
             deferred: 0,
             bounced: 0,
             emptied: false,
+            showing: Showing::default(),
+            ramp: Ramp::default(),
         }
+    }
+
+    /// The quota that a curve gives on this warm-up day, under the ramp's ceiling.
+    #[must_use]
+    pub fn quota_by(&self, curve: &Curve) -> u32 {
+        curve.quota(self.warmup_day).min(self.ramp.ceiling.unwrap_or(u32::MAX)).max(1)
     }
 }
 
@@ -74,6 +118,8 @@ pub struct Verdict {
     pub after: u32,
     /// Why, in words, with the figures.
     pub because: String,
+    /// The figures that it rests on, by name.
+    pub inputs: BTreeMap<String, String>,
 }
 
 /// What a gate decides.

@@ -3,27 +3,33 @@
 //! Invariant: `releasable` and `release` look at the same limits, and all limits are taken together or not at all.
 
 pub mod calendar;
+mod ease;
 pub mod holidays;
 mod ledger;
 mod pace;
 mod pause;
 mod rolling;
+mod showing;
 mod throttle;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use calendar::Hours;
-pub use ledger::{Ledger, Verdict, VerdictKind};
+pub use ease::{Ease, Heard as EaseHeard};
+pub use ledger::{Ledger, Ramp, Verdict, VerdictKind};
 pub use pace::Pace;
 pub use pause::{Held, PauseCause, doubling};
 pub use rolling::{CELL, Rolling, cell_of};
+pub use showing::{Grade, Showing, speaks_of_the_lane};
 pub use throttle::Throttle;
 
 use crate::core::campaign::Class;
 use crate::core::moment::Moment;
 use crate::core::plan::{LanePlan, Plan, Spread, WeekHours};
 use crate::core::schedule::{Because, Hold};
+use crate::core::units::Rate;
 
 /// One lane of a relay.
 #[derive(Debug)]
@@ -41,6 +47,10 @@ pub struct Lane {
     /// Released behind one of the same lane, on its connection.
     pub behind: u32,
     pub(super) throttle: Option<Throttle>,
+    /// A slower throttle, while the lane is eased.
+    pub(super) slow: Option<Throttle>,
+    pub(super) ease: Ease,
+    pub(super) counted: crate::core::schedule::Counted,
     pub(super) hour: Option<Rolling>,
     pub(super) hours: Hours,
     pub(super) transactional: Hours,
@@ -60,12 +70,15 @@ impl Lane {
         let (hours, transactional) = hours_of(plan, &terms, ledger.day);
         Self {
             plan: terms,
+            ease: Ease::new(ledger.ramp.eased),
             ledger,
             held: Vec::new(),
             unsent: [0; 3],
             sending: 0,
             behind: 0,
             throttle,
+            slow: None,
+            counted: crate::core::schedule::Counted::default(),
             hour,
             hours,
             transactional,
@@ -80,6 +93,37 @@ impl Lane {
         (self.hours, self.transactional) = hours_of(plan, &self.plan, ledger.day);
         self.ledger = ledger;
         self.pace = Pace::default();
+        self.counted = crate::core::schedule::Counted::default();
+    }
+
+    /// Puts the share of the pace in force that the ledger tells: a throttle of its own below the plan's rate, or below the mean pace
+    /// of the day where that is slower, or below what left lately where nothing else bounds the lane.
+    pub(super) fn brake(&mut self, now: Duration) {
+        let share = self.ledger.ramp.eased;
+        if share >= Ramp::WHOLE {
+            self.slow = None;
+            return;
+        }
+        let mean = self.hours.total() / self.ledger.quota.max(1);
+        let interval = match (&self.throttle, self.is_paced(Class::Bulk)) {
+            (Some(throttle), true) => throttle.rate().interval().max(mean),
+            (Some(throttle), false) => throttle.rate().interval(),
+            (None, true) => mean,
+            (None, false) => match self.tempo.1.max(self.tempo.2) {
+                0 => mean,
+                n => Duration::from_secs(1) / n,
+            },
+        };
+        let interval =
+            (interval * Ramp::WHOLE / share.max(1)).clamp(Duration::from_micros(10), Duration::from_secs(86_400));
+        self.slow =
+            Rate::new(NonZeroU32::MIN, interval).ok().map(|rate| Throttle::new(rate, Some(NonZeroU32::MIN), now));
+    }
+
+    /// Gives the lane the quota of its warm-up day; what was spent stays.
+    pub(super) fn requota(&mut self) {
+        self.ledger.quota = self.ledger.quota_by(&self.plan.curve.value);
+        self.ledger.quota_peak = self.ledger.quota_peak.max(self.ledger.quota);
     }
 
     /// Takes an edited plan; what was spent stays.
@@ -96,9 +140,9 @@ impl Lane {
             self.hour = terms.per_hour.as_ref().map(|n| Rolling::new(n.value.get(), Duration::from_secs(3_600)));
         }
         (self.hours, self.transactional) = hours_of(plan, &terms, self.ledger.day);
-        self.ledger.quota = terms.curve.value.quota(self.ledger.warmup_day);
-        self.ledger.quota_peak = self.ledger.quota_peak.max(self.ledger.quota);
         self.plan = terms;
+        self.requota();
+        self.brake(now.up);
     }
 
     /// The hours that bind `class`.
@@ -146,6 +190,12 @@ impl Lane {
             let lasts = Some(throttle.ready_at() - now.up);
             holds.push(Hold { because: Because::Throttled { rate: throttle.rate() }, lasts });
         }
+        if let Some(slow) = &self.slow
+            && slow.ready_at() > now.up
+        {
+            let because = Because::Eased { share: self.ledger.ramp.eased, rate: slow.rate() };
+            holds.push(Hold { because, lasts: Some(slow.ready_at() - now.up) });
+        }
         if self.is_paced(class)
             && let Some(wait) = self.pace.wait(now.up)
         {
@@ -163,7 +213,7 @@ impl Lane {
     /// Whether it has a rate or a pace that bounds how far ahead to claim.
     #[must_use]
     pub fn is_bounded(&self, class: Class) -> bool {
-        self.throttle.is_some() || self.is_paced(class)
+        self.throttle.is_some() || self.slow.is_some() || self.is_paced(class)
     }
 
     /// Takes one release's tokens. Call only when [`Lane::holds`] is empty; false when the throttle refuses all the same.
@@ -172,6 +222,9 @@ impl Lane {
             && !throttle.take(now.up)
         {
             return false;
+        }
+        if let Some(slow) = &mut self.slow {
+            slow.take(now.up);
         }
         if self.is_paced(class) {
             let left = self.left() + self.unsent_total();
@@ -216,6 +269,11 @@ impl Lane {
         if let Some(throttle) = &self.throttle {
             most = throttle.available(now.up).max(1) - 1;
             most = most.saturating_add(within(throttle.ready_at(), throttle.rate().interval()));
+        }
+        if let Some(slow) = &self.slow {
+            let own =
+                (slow.available(now.up).max(1) - 1).saturating_add(within(slow.ready_at(), slow.rate().interval()));
+            most = most.min(own);
         }
         if self.is_paced(class) {
             let left = self.left() + self.unsent_total();

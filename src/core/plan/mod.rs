@@ -4,6 +4,7 @@
 //! Invariant: every bucket has an entry (`Plan::lane` is total), and every quota is at least 1.
 
 mod curve;
+mod gate;
 mod groups;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 
 pub use curve::{Curve, CurveShape, Then};
+pub use gate::{Blind, Gate, Shares, Throttling, UNKNOWN_BUDGET};
 pub use groups::{AddressForm, DomainPattern, Group, GroupKind, GroupStatus, Groups, Limits, Route};
 
 use super::names::{BucketName, GroupName, PlanName};
@@ -71,8 +73,6 @@ pub struct Plan {
     pub timezone: TimeZone,
     /// When a plan day begins.
     pub day_starts: Time,
-    /// What a warm-up day must show to be followed by the next.
-    pub gate: Gate,
     /// One entry per bucket that the groups know (the plan's `default` entry where it does not name it).
     pub lanes: BTreeMap<BucketName, Arc<LanePlan>>,
     /// The entry of lane `default`: domains that no group lists.
@@ -87,25 +87,6 @@ impl Plan {
     pub fn lane(&self, bucket: &BucketName) -> &Arc<LanePlan> {
         self.lanes.get(bucket).unwrap_or(&self.default)
     }
-}
-
-/// The gate between two warm-up days. Until verdicts by health exist, `filled` and `emptied` alone decide.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Gate {
-    /// Share of the quota that must be handed over for the day to count.
-    pub filled: Share,
-    /// Or this share, when the backlog was empty after it.
-    pub emptied: Share,
-    /// Smallest number of messages answered for a verdict (lesser of this and half the quota).
-    pub sample: u32,
-    /// Deferrals below this: advance.
-    pub deferrals: Share,
-    /// Bounces below this: advance.
-    pub bounces: Share,
-    /// Unknown users below this: advance.
-    pub unknown_users: Share,
-    /// Complaints below this: advance.
-    pub complaints: Share,
 }
 
 /// What a plan says for one bucket, resolved: the plan's own entry, else the stricter of its defaults and the group.
@@ -135,6 +116,12 @@ pub struct LanePlan {
     pub transactional: Option<Sourced<WeekHours>>,
     /// How long the lane pauses after a block.
     pub cooldown: Sourced<Duration>,
+    /// What a warm-up day must show to be followed by the next.
+    pub gate: Gate,
+    /// How the lane slows down and climbs back within the day.
+    pub throttling: Throttling,
+    /// Most unknown users among the messages answered on a plan day: before that the lane stops.
+    pub unknown_budget: Sourced<Share>,
 }
 
 /// How a quota is spread over the window.

@@ -35,6 +35,13 @@ pub enum Because {
         /// The rate.
         rate: Rate,
     },
+    /// The lane is slowed down because of what its destination answered.
+    Eased {
+        /// Thousandths of the plan's pace.
+        share: u32,
+        /// What that comes to.
+        rate: Rate,
+    },
     /// The quota is spread evenly over the window.
     Paced,
     /// The lane's cap over 60 minutes.
@@ -93,6 +100,7 @@ impl Because {
             Self::KeptForTransactional { .. } => "kept-for-transactional",
             Self::RetriesHadTheirShare { .. } => "retries-had-their-share",
             Self::Throttled { .. } => "throttled",
+            Self::Eased { .. } => "eased",
             Self::Paced => "paced",
             Self::HourFull { .. } => "hour-full",
             Self::RelayThrottled { .. } => "relay-throttled",
@@ -124,6 +132,9 @@ impl fmt::Display for Because {
                 write!(f, "retries had their share of the quota today ({}) while fresh mail waits", n(retries))
             }
             Self::Throttled { rate } => write!(f, "the lane's rate is {rate}"),
+            Self::Eased { share, rate } => {
+                write!(f, "the lane goes at {} % of its plan's pace for now ({rate}), by what was answered", share / 10)
+            }
             Self::Paced => f.write_str("the quota is spread evenly over the window"),
             Self::HourFull { cap } => write!(f, "the lane's cap of {} in 60 minutes is reached", n(cap)),
             Self::RelayThrottled { rate } => write!(f, "the relay account's rate is {rate}"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::Spent;
 use crate::core::lane::{PauseCause, doubling};
 use crate::core::reply::{Action, Reading, Stage};
 
@@ -36,6 +37,8 @@ pub enum Effect {
     PauseRelay(Break),
     /// The campaign is paused until the operator resumes it: the sender's set-up is at fault.
     StopCampaign,
+    /// The lane pauses until the operator resumes it: its budget of unknown users is used up.
+    StopLane(Spent),
 }
 
 /// A pause to begin.

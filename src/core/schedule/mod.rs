@@ -8,12 +8,14 @@ mod effects;
 mod gate;
 mod reports;
 mod share;
+mod steer;
 #[cfg(test)]
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 mod tests;
 mod wants;
+mod within;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,16 +25,20 @@ use jiff::civil::Date;
 
 pub use because::{Because, Hold};
 pub use effects::{Break, Breaks, Effect, effect};
-pub use gate::next_day;
+pub use gate::{Day, Judgement, judge, next_day};
 pub use reports::HeardEffect;
 pub use share::{CampaignWant, Line, Shares};
+pub use steer::{Change, Course};
 pub use wants::{Backlog, LaneWant, PoolLines};
+pub use within::{Counted, Spent};
+
+use steer::Judged;
 
 use crate::core::campaign::{CampaignId, Class};
 use crate::core::lane::{Held, Lane, Ledger, PauseCause, Rolling, Throttle, Verdict, calendar};
 use crate::core::moment::Moment;
 use crate::core::names::{BucketName, RelayName};
-use crate::core::plan::Plan;
+use crate::core::plan::{LanePlan, Plan};
 use crate::core::reply::{Reading, Stage};
 use crate::core::units::Rate;
 
@@ -62,6 +68,8 @@ pub struct Terms {
     pub connections: u32,
     /// The relay's in-band answers are its own.
     pub answers_own: bool,
+    /// Who tells how destinations answer this relay's mail; empty: nobody, and its lanes go blind.
+    pub ears: Vec<String>,
     /// How far ahead to claim ([`AHEAD`]; longer only where a clock runs faster than the machine's).
     pub ahead: Duration,
 }
@@ -93,6 +101,10 @@ pub struct Schedule {
     keeps_for_transactional: bool,
     lane_breaks: BTreeMap<BucketName, Breaks>,
     relay_breaks: Breaks,
+    /// The last judged days of each lane, newest last.
+    judged: BTreeMap<BucketName, VecDeque<Judged>>,
+    /// What is to be stored.
+    changes: Vec<Change>,
     turn: usize,
 }
 
@@ -127,6 +139,8 @@ impl Schedule {
             keeps_for_transactional: false,
             lane_breaks: BTreeMap::new(),
             relay_breaks: Breaks::default(),
+            judged: BTreeMap::new(),
+            changes: Vec::new(),
             turn: 0,
             terms,
         };
@@ -134,15 +148,20 @@ impl Schedule {
         for ledger in ledgers {
             let lane_plan = plan.lane(&ledger.bucket).clone();
             let ledger = if ledger.day < today {
-                let (verdicts, next) = next_day(&ledger, &plan.gate, &lane_plan.curve.value, today);
-                rollover.verdicts.extend(verdicts);
-                rollover.ledgers.push(next.clone());
-                next
+                schedule.end_day(&ledger, &lane_plan, None, &mut rollover)
             } else {
-                let quota = lane_plan.curve.value.quota(ledger.warmup_day);
+                let quota = ledger.quota_by(&lane_plan.curve.value);
                 Ledger { quota, quota_peak: ledger.quota_peak.max(quota), ..ledger }
             };
-            schedule.lanes.insert(ledger.bucket.clone(), Lane::new(&plan, lane_plan, ledger, now));
+            let mut lane = Lane::new(&plan, lane_plan, ledger, now);
+            lane.brake(now.up);
+            lane.counted = Counted::of(&lane);
+            let bucket = lane.ledger.bucket.clone();
+            schedule.lanes.insert(bucket.clone(), lane);
+            if schedule.over_budget(&bucket).is_some() {
+                // Stopped for it, or resumed by the operator since.
+                schedule.forgive(&bucket);
+            }
         }
         for (bucket, at, n) in cells {
             // Stored by the time of the claim; the release may have come a little later.
@@ -225,13 +244,30 @@ impl Schedule {
         self.today = calendar::plan_day(&plan.timezone, plan.day_starts, now.at);
         self.bounds = calendar::day_bounds(&plan.timezone, plan.day_starts, self.today);
         let mut rollover = Rollover::default();
-        for lane in self.lanes.values_mut() {
-            let (verdicts, next) = next_day(&lane.ledger, &plan.gate, &lane.plan.curve.value, self.today);
-            rollover.verdicts.extend(verdicts);
-            rollover.ledgers.push(next.clone());
-            lane.begin_day(&plan, next);
+        let buckets: Vec<BucketName> = self.lanes.keys().cloned().collect();
+        for bucket in buckets {
+            let Some(lane) = self.lanes.get(&bucket) else { continue };
+            let stopped = lane.held.iter().find(|held| held.cause == PauseCause::Stop).map(|held| held.reason.clone());
+            let (ledger, terms) = (lane.ledger.clone(), lane.plan.clone());
+            let next = self.end_day(&ledger, &terms, stopped.as_deref(), &mut rollover);
+            if let Some(lane) = self.lanes.get_mut(&bucket) {
+                lane.begin_day(&plan, next);
+                lane.brake(now.up);
+            }
         }
         Some(rollover)
+    }
+
+    /// Judges a ledger's plan day, and gives the ledger of today.
+    fn end_day(&mut self, ledger: &Ledger, terms: &LanePlan, stopped: Option<&str>, rollover: &mut Rollover) -> Ledger {
+        let day = Day { ledger, ears: &self.terms.ears, stopped };
+        let (verdicts, next) = next_day(day, &terms.gate, &terms.curve.value, self.today);
+        if let Some(verdict) = verdicts.iter().find(|verdict| verdict.day == ledger.day && ledger.spent > 0) {
+            self.remember(Judged { ledger: ledger.clone(), verdict: verdict.clone() });
+        }
+        rollover.verdicts.extend(verdicts);
+        rollover.ledgers.push(next.clone());
+        next
     }
 
     /// Takes the pauses in force: of everything or the relay, and of its lanes.
@@ -240,12 +276,17 @@ impl Schedule {
             self.relay_breaks.resumed();
         }
         self.held = relay;
+        let mut resumed = Vec::new();
         for (bucket, lane) in &mut self.lanes {
             let held: Vec<Held> = lanes.iter().filter(|(b, _)| b == bucket).map(|(_, h)| h.clone()).collect();
             if held.is_empty() && !lane.held.is_empty() {
                 self.lane_breaks.entry(bucket.clone()).or_default().resumed();
+                resumed.push(bucket.clone());
             }
             lane.held = held;
+        }
+        for bucket in resumed {
+            self.forgive(&bucket);
         }
     }
 
@@ -428,7 +469,7 @@ impl Schedule {
         took_over: bool,
         answer: Option<(&Reading, Stage)>,
         refund: Option<(Class, bool, Date, Timestamp)>,
-        now: Timestamp,
+        now: Moment,
     ) -> Effect {
         if let Some(lane) = self.lanes.get_mut(bucket) {
             let count = if took_over { &mut lane.behind } else { &mut lane.sending };
@@ -437,6 +478,9 @@ impl Schedule {
         if let Some((class, retry, day, at)) = refund {
             self.refund(bucket, class, retry, Some((day, at)));
         }
+        // What never came as far as a recipient was no answer about one.
+        let over_budget =
+            if refund.is_none() { self.learn(bucket, answer.map(|(reading, _)| reading), now) } else { None };
         let Some((reading, stage)) = answer else {
             self.relay_breaks.went_well();
             if let Some(breaks) = self.lane_breaks.get_mut(bucket) {
@@ -447,7 +491,8 @@ impl Schedule {
         let cooldown = self.lanes.get(bucket).map_or(HOUR, |lane| lane.plan.cooldown.value);
         let own = self.terms.answers_own;
         let lane = self.lane_breaks.entry(bucket.clone()).or_default();
-        effect(reading, stage, own, cooldown, (lane, &mut self.relay_breaks), now)
+        let effect = effect(reading, stage, own, cooldown, (lane, &mut self.relay_breaks), now.at);
+        over_budget.filter(|_| effect == Effect::None).unwrap_or(effect)
     }
 
     /// A connection could not be opened.

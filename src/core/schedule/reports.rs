@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::effects::{Effect, REMEMBERED, effect};
 use super::{HOUR, Schedule};
-use crate::core::lane::PauseCause;
+use crate::core::lane::{EaseHeard, Grade, PauseCause};
+use crate::core::moment::Moment;
 use crate::core::names::BucketName;
 use crate::core::reply::{Action, Reading, Stage};
 
@@ -32,11 +33,24 @@ impl Schedule {
         bucket: &BucketName,
         answer: Option<(&Reading, Stage)>,
         at: Timestamp,
-        now: Timestamp,
+        moment: Moment,
     ) -> HeardEffect {
+        let now = moment.at;
         let at = at.min(now);
         if at.checked_add(REMEMBERED).unwrap_or(Timestamp::MAX) <= now {
             return HeardEffect::NONE;
+        }
+        let speaks = answer.is_none_or(|(reading, _)| !reading.is_relays());
+        // An answer of another day says nothing of today's pace.
+        if speaks && at >= self.bounds.0 {
+            let put_off = answer.is_some_and(|(reading, _)| Grade::of(reading, false).put_off);
+            let asks = put_off && answer.is_some_and(|(reading, _)| reading.action == Action::Throttle);
+            let heard = match (asks, put_off) {
+                (true, _) => EaseHeard::AsksToSlow,
+                (false, true) => EaseHeard::PutOff,
+                (false, false) => EaseHeard::Good,
+            };
+            self.ease(bucket, heard, answer.map(|(reading, _)| reading), moment);
         }
         let cooldown = self.lanes.get(bucket).map_or(HOUR, |lane| lane.plan.cooldown.value);
         let lane = self.lane_breaks.entry(bucket.clone()).or_default();
@@ -94,7 +108,11 @@ mod tests {
     }
 
     fn hear(schedule: &mut Schedule, reading: &Reading, at: Timestamp, now: Timestamp) -> HeardEffect {
-        schedule.heard(&bucket("docomo"), Some((reading, Stage::Body)), at, now)
+        schedule.heard(&bucket("docomo"), Some((reading, Stage::Body)), at, moment(now))
+    }
+
+    fn moment(at: Timestamp) -> Moment {
+        Moment { at, up: Duration::from_secs(2_000) }
     }
 
     fn cooldown(schedule: &Schedule) -> Duration {
@@ -166,7 +184,7 @@ mod tests {
         let (mut schedule, now) = relay();
         let slow = reading(Signal::Volume, Action::Throttle, false);
         hear(&mut schedule, &slow, ago(now, 600), now);
-        schedule.heard(&bucket("docomo"), None, ago(now, 300), now);
+        schedule.heard(&bucket("docomo"), None, ago(now, 300), moment(now));
         let again = hear(&mut schedule, &slow, now, now);
         assert!(matches!(again.effect, Effect::PauseLane(Break { times: 1, .. })));
     }

@@ -8,7 +8,9 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::plan::{Avoid, Curve, CurveShape, Gate, LanePlan, Source, Sourced, Spread, Then, WeekHours};
+use crate::core::plan::{
+    Avoid, Curve, CurveShape, Gate, LanePlan, Source, Sourced, Spread, Then, Throttling, UNKNOWN_BUDGET, WeekHours,
+};
 use crate::core::reply::{Action, Reason, Signal};
 use crate::core::units::Share;
 
@@ -35,25 +37,18 @@ fn lane(quota: u32, rate: Option<&str>, spread: Spread, hours: (u16, u16)) -> La
         jitter: Some(sourced(Share::percent(20))),
         transactional: None,
         cooldown: sourced(Duration::from_secs(3_600)),
+        gate: Gate::default(),
+        throttling: Throttling::default(),
+        unknown_budget: sourced(UNKNOWN_BUDGET),
     }
 }
 
 fn plan(lanes: Vec<(&str, LanePlan)>) -> Arc<Plan> {
-    let share = Share::percent;
     let lanes: BTreeMap<_, _> = lanes.into_iter().map(|(name, lane)| (bucket(name), Arc::new(lane))).collect();
     Arc::new(Plan {
         name: "test".parse().expect("a name"),
         timezone: TimeZone::UTC,
         day_starts: Time::midnight(),
-        gate: Gate {
-            filled: share(70),
-            emptied: share(50),
-            sample: 200,
-            deferrals: share(5),
-            bounces: share(2),
-            unknown_users: share(1),
-            complaints: share(1),
-        },
         lanes,
         default: Arc::new(lane(10, None, Spread::Asap, (0, 1_440))),
         text: "".into(),
@@ -76,6 +71,7 @@ fn terms(plan: Arc<Plan>) -> Terms {
         per_day: None,
         connections: 4,
         answers_own: false,
+        ears: vec!["the session".to_owned()],
         ahead: AHEAD,
     }
 }
@@ -133,7 +129,7 @@ fn run(schedule: &mut Schedule, name: &str, waiting: &mut u64, from: Moment, unt
         {
             unsent.remove(0);
             left.push(ms as f64 / 1_000.0);
-            schedule.answered(&lane, false, None, None, now.at);
+            schedule.answered(&lane, false, None, None, now);
         }
         ms += step_ms;
     }
@@ -191,7 +187,7 @@ fn a_share_is_kept_for_transactional_mail_where_the_pool_has_any() {
             schedule.claimed(&bucket("docomo"), Class::Bulk, (CampaignId(1), 1, n, 0), now);
             for _ in 0..n {
                 schedule.release(&bucket("docomo"), Class::Bulk, now.at, false, now).expect("free");
-                schedule.answered(&bucket("docomo"), false, None, None, now.at);
+                schedule.answered(&bucket("docomo"), false, None, None, now);
             }
             sum += n;
         }
@@ -262,7 +258,7 @@ fn a_blocked_lane_holds_no_other() {
         from_relay: false,
         meaning: "".into(),
     };
-    let effect = schedule.answered(&bucket("docomo"), false, Some((&reading, Stage::Body)), None, morning(0).at);
+    let effect = schedule.answered(&bucket("docomo"), false, Some((&reading, Stage::Body)), None, morning(0));
     let Effect::PauseLane(pause) = effect else { panic!("{effect:?}") };
     schedule.pause(Some(&bucket("docomo")), Held { cause: pause.cause, reason: "blocked".into(), until: pause.until });
     let wants = schedule.wants(&both, morning(1));
@@ -331,7 +327,7 @@ fn an_account_with_room_for_one_serves_the_lanes_by_turns() {
             *served.entry(want.bucket.to_string()).or_insert(0) += 1;
             schedule.claimed(&want.bucket, Class::Bulk, (CampaignId(1), 1, 1, 0), now);
             schedule.release(&want.bucket, Class::Bulk, now.at, false, now).unwrap();
-            schedule.answered(&want.bucket, false, None, None, now.at);
+            schedule.answered(&want.bucket, false, None, None, now);
         }
         schedule.turn();
     }
@@ -406,7 +402,7 @@ proptest! {
                 if schedule.release(&bucket("docomo"), Class::Bulk, now.at, false, now).is_err() {
                     schedule.given_back(&bucket("docomo"), Class::Bulk, false, Some((schedule.today(), now.at)));
                 } else {
-                    schedule.answered(&bucket("docomo"), false, None, None, now.at);
+                    schedule.answered(&bucket("docomo"), false, None, None, now);
                 }
             }
         }

@@ -268,6 +268,10 @@ impl Schedule {
                 let steps = open.as_nanos() / throttle.rate().interval().as_nanos().max(1);
                 n = n.min(u32::try_from(steps).unwrap_or(u32::MAX).saturating_add(throttle.burst().get()));
             }
+            if let Some(slow) = &lane.slow {
+                let steps = open.as_nanos() / slow.rate().interval().as_nanos().max(1);
+                n = n.min(u32::try_from(steps).unwrap_or(u32::MAX).saturating_add(1));
+            }
             if lane.is_paced(Class::Bulk) {
                 let fastest = lane.hours.total() / lane.ledger.quota.max(1) / 2;
                 let steps = open.as_nanos() / fastest.as_nanos().max(1);
@@ -324,8 +328,8 @@ impl Schedule {
 
     /// Notes that nothing waits for a lane; returns the ledger when it changed and should be stored.
     pub fn emptied(&mut self, bucket: &BucketName) -> Option<Ledger> {
-        let share = self.terms.plan.gate.emptied;
         let lane = self.lanes.get_mut(bucket)?;
+        let share = lane.plan.gate.emptied;
         let enough = u64::from(lane.ledger.spent) >= share.of(u64::from(lane.ledger.quota)).max(1);
         let news = enough && !lane.ledger.emptied && lane.unsent_total() == 0;
         lane.ledger.emptied |= news;

@@ -14,7 +14,7 @@ pub(super) async fn follow(desk: Desk, relay: RelayName, path: PathBuf) {
     let mut unwritten = Trouble::new(format!("how far {name}, was read cannot be written down"));
     let mut followed = Followed::new(&path, desk.places.file(&path), desk.zone.clone());
     loop {
-        let now = desk.clock.now();
+        let (now, began) = (desk.clock.now(), desk.clock.elapsed());
         let looked = tokio::task::spawn_blocking(move || {
             let look = followed.look(now);
             (followed, look)
@@ -45,7 +45,9 @@ pub(super) async fn follow(desk: Desk, relay: RelayName, path: PathBuf) {
             }
             Err(error) => trouble.is(&error.to_string()),
         }
-        if !more {
+        if more {
+            desk.rest(began).await;
+        } else {
             desk.clock.sleep(LOOK).await;
         }
     }

@@ -165,8 +165,9 @@ fn warmup_day(evidence: &RelayEvidence, earlier: Option<(&DayEvidence, &[u32])>,
         // The lower of the two bars (`emptied`), under the plan most generous with it: whoever is below it earned nothing.
         let bar = plans_of(evidence, before).into_iter().map(|plan| {
             plan.map(|p| {
-                let quota = p.lane(&row.lane.bucket).curve.value.quota(then);
-                p.gate.emptied.of(u64::from(quota)).min(p.gate.filled.of(u64::from(quota)))
+                let lane = p.lane(&row.lane.bucket);
+                let quota = lane.curve.value.quota(then);
+                lane.gate.emptied.of(u64::from(quota)).min(lane.gate.filled.of(u64::from(quota)))
             })
         });
         if let Some(bar) = bar.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min())

@@ -13,7 +13,10 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::config::{Answers, RelayLimits, RelaySettings, RetrySettings, Timeouts, TlsMode, Uncertain, Warmup};
 use crate::core::campaign::Class;
-use crate::core::plan::{Avoid, Curve, CurveShape, Gate, LanePlan, Plan, Source, Sourced, Spread, Then, WeekHours};
+use crate::core::plan::{
+    Avoid, Curve, CurveShape, Gate, LanePlan, Plan, Source, Sourced, Spread, Then, Throttling, UNKNOWN_BUDGET,
+    WeekHours,
+};
 use crate::store::{RecountRow, Release};
 
 fn sourced<T>(value: T) -> Sourced<T> {
@@ -43,20 +46,14 @@ fn plan(values: &[u32]) -> Plan {
         jitter: None,
         transactional: None,
         cooldown: sourced(std::time::Duration::from_secs(300)),
+        gate: Gate::default(),
+        throttling: Throttling::default(),
+        unknown_budget: sourced(UNKNOWN_BUDGET),
     };
     Plan {
         name: "test".parse().unwrap(),
         timezone: TimeZone::get("Asia/Tokyo").unwrap(),
         day_starts: Time::midnight(),
-        gate: Gate {
-            filled: "70%".parse().unwrap(),
-            emptied: "50%".parse().unwrap(),
-            sample: 200,
-            deferrals: "5%".parse().unwrap(),
-            bounces: "2%".parse().unwrap(),
-            unknown_users: "1%".parse().unwrap(),
-            complaints: "0.1%".parse().unwrap(),
-        },
         lanes: BTreeMap::new(),
         default: Arc::new(lane),
         text: format!("{values:?}").into(),
@@ -76,6 +73,7 @@ fn settings(limits: RelayLimits) -> Arc<RelaySettings> {
         hello: None,
         plan: Arc::new(plan(&[10, 20, 40])),
         plan_source: "test".into(),
+        ears: Vec::new(),
         warmup: Warmup { day: 1, started: None },
         limits,
         envelope_from: None,

@@ -6,11 +6,11 @@
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::codec::{self, Place, Result, day_code, micros};
+use super::codec::{self, Place, Result, micros};
 use super::counters::Counters;
 use super::engine::Db;
-use super::{heard, orders};
-use crate::core::lane::{Ledger, Verdict};
+use super::{course, heard, orders};
+use crate::core::lane::{Ledger, Ramp, Showing};
 use crate::core::names::{BucketName, RelayName};
 use crate::store::{Lease, PlanRevision, Recovered, RelayMemory, StoreError};
 
@@ -188,12 +188,40 @@ pub(super) fn release(db: &mut Db, lease: &Lease) -> Result<()> {
     Ok(())
 }
 
-/// Columns of a ledger, in the order that [`ledger_row`] reads.
-pub(super) const LEDGER: &str = "bucket, day, warmup_day, quota, quota_peak, spent, spent_retries, spent_transactional,
-    accepted, deferred, bounced, emptied";
+/// Columns of a ledger and of what came back for it, in the order that [`ledger_row`] reads, from [`LEDGER_FROM`].
+pub(super) const LEDGER: &str = "l.bucket, l.day, l.warmup_day, l.quota, l.quota_peak, l.spent, l.spent_retries,
+    l.spent_transactional, l.accepted, l.deferred, l.bounced, l.emptied, l.tried, l.put_off, l.unknown, l.blocks, l.idle, l.peak,
+    l.ceiling, l.held, l.eased, l.eased_because, coalesce(h.put_off, 0), coalesce(h.bounced, 0), coalesce(h.unknown, 0),
+    coalesce(h.complaints, 0), coalesce(h.blocks, 0)";
+
+/// How many they are.
+pub(super) const LEDGER_COLUMNS: usize = 27;
+
+/// Where they come from.
+pub(super) const LEDGER_FROM: &str =
+    "ledger l LEFT JOIN health h ON h.relay = l.relay AND h.bucket = l.bucket AND h.day = l.day";
 
 /// Reads a ledger; `row` begins with the columns of [`LEDGER`].
 pub(super) fn ledger_row(row: &rusqlite::Row<'_>, bucket: BucketName) -> Result<Ledger> {
+    let (accepted, bounced) = (row.get(8)?, row.get(10)?);
+    let session = Showing {
+        tried: row.get(12)?,
+        accepted,
+        put_off: row.get(13)?,
+        bounced,
+        unknown: row.get(14)?,
+        complaints: 0,
+        blocks: row.get(15)?,
+    };
+    let beyond = Showing {
+        tried: 0,
+        accepted: 0,
+        put_off: row.get(22)?,
+        bounced: row.get(23)?,
+        unknown: row.get(24)?,
+        complaints: row.get(25)?,
+        blocks: row.get(26)?,
+    };
     Ok(Ledger {
         bucket,
         day: codec::day(row.get(1)?)?,
@@ -203,10 +231,19 @@ pub(super) fn ledger_row(row: &rusqlite::Row<'_>, bucket: BucketName) -> Result<
         spent: row.get(5)?,
         spent_retries: row.get(6)?,
         spent_transactional: row.get(7)?,
-        accepted: row.get(8)?,
+        accepted,
         deferred: row.get(9)?,
-        bounced: row.get(10)?,
+        bounced,
         emptied: row.get(11)?,
+        showing: session.with(beyond),
+        ramp: Ramp {
+            idle: row.get(16)?,
+            peak: row.get(17)?,
+            ceiling: row.get(18)?,
+            held: row.get(19)?,
+            eased: row.get(20)?,
+            eased_because: row.get(21)?,
+        },
     })
 }
 
@@ -215,8 +252,8 @@ pub(super) fn memory(db: &mut Db, lease: &Lease, now: Timestamp) -> Result<Relay
     let Db { conn, names } = db;
     let mut memory = RelayMemory::default();
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT {LEDGER} FROM ledger l WHERE relay = ?1
-         AND day = (SELECT max(day) FROM ledger n WHERE n.relay = l.relay AND n.bucket = l.bucket) ORDER BY bucket"
+        "SELECT {LEDGER} FROM {LEDGER_FROM} WHERE l.relay = ?1
+         AND l.day = (SELECT max(day) FROM ledger n WHERE n.relay = l.relay AND n.bucket = l.bucket) ORDER BY l.bucket"
     ))?;
     let mut rows = statement.query([relay])?;
     while let Some(row) = rows.next()? {
@@ -233,42 +270,11 @@ pub(super) fn memory(db: &mut Db, lease: &Lease, now: Timestamp) -> Result<Relay
     }
     memory.pauses = orders::recent_pauses(conn, &lease.relay, now)?;
     memory.heard = heard::acted(conn, relay)?;
+    // Plan days in UTC: a day more than late answers can still change.
+    let days_ago = now.checked_sub(SignedDuration::from_hours(4 * 24)).unwrap_or(Timestamp::MIN);
+    let since = days_ago.to_zoned(jiff::tz::TimeZone::UTC).date();
+    memory.judged = course::judged_days(conn, names, relay, since)?;
     Ok(memory)
-}
-
-pub(super) fn roll(db: &mut Db, lease: &Lease, verdicts: &[Verdict], ledgers: &[Ledger], now: Timestamp) -> Result<()> {
-    let relay = fence(db, lease)?;
-    let Db { conn, names } = db;
-    for v in verdicts {
-        let bucket = names.id(conn, v.bucket.as_str())?;
-        conn.prepare_cached(
-            "INSERT OR REPLACE INTO verdict (relay, bucket, day, days, kind, before, after, because, at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?
-        .execute(params![
-            relay,
-            bucket,
-            day_code(v.day),
-            v.days,
-            codec::verdict_code(v.kind),
-            v.before,
-            v.after,
-            v.because,
-            micros(now)
-        ])?;
-    }
-    for l in ledgers {
-        let bucket = names.id(conn, l.bucket.as_str())?;
-        // What was spent is known to claims and settles only.
-        conn.prepare_cached(
-            "INSERT INTO ledger (relay, bucket, day, warmup_day, quota, quota_peak, emptied)
-             VALUES (?1, ?2, ?3, ?4, ?5, max(?5, ?6), ?7)
-             ON CONFLICT DO UPDATE SET warmup_day = excluded.warmup_day, quota = excluded.quota,
-                quota_peak = max(quota_peak, excluded.quota_peak), emptied = max(emptied, excluded.emptied)",
-        )?
-        .execute(params![relay, bucket, day_code(l.day), l.warmup_day, l.quota, l.quota_peak, l.emptied])?;
-    }
-    Ok(())
 }
 
 /// Replaces what a relay says that it can still send.

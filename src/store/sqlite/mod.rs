@@ -8,6 +8,7 @@ mod backup;
 mod claim;
 mod codec;
 mod counters;
+mod course;
 mod engine;
 mod errors;
 mod fold;

@@ -17,7 +17,12 @@ use crate::store::StoreError;
 const APPLICATION_ID: i64 = 0x486b_676e;
 
 /// Migration n brings a store from version n to n + 1.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("version_2.sql"), include_str!("version_3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("version_2.sql"),
+    include_str!("version_3.sql"),
+    include_str!("version_4.sql"),
+];
 
 /// How long a writer waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use rusqlite::params;
 
 use super::codec::{self, Place, Result, day_code, micros};
 use super::engine::Db;
-use super::lease::{self, LEDGER};
+use super::lease::{self, LEDGER, LEDGER_FROM};
 use super::{intake, orders};
 use crate::core::campaign::{CampaignId, CampaignState};
 use crate::core::lane::{Ledger, Verdict};
@@ -97,13 +97,14 @@ pub(super) fn ledgers(db: &mut Db, relay: Option<&RelayName>, since: Date) -> Re
     let Some(relay) = which(db, relay)? else { return Ok(Vec::new()) };
     let Db { conn, names } = db;
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT {LEDGER}, relay FROM ledger WHERE (?1 IS NULL OR relay = ?1) AND day >= ?2 ORDER BY day DESC, relay, bucket"
+        "SELECT {LEDGER}, l.relay FROM {LEDGER_FROM} WHERE (?1 IS NULL OR l.relay = ?1) AND l.day >= ?2
+         ORDER BY l.day DESC, l.relay, l.bucket"
     ))?;
     let mut rows = statement.query(params![relay, day_code(since)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let bucket = names.bucket(conn, row.get(0)?)?;
-        found.push((names.relay(conn, row.get(12)?)?, lease::ledger_row(row, bucket)?));
+        found.push((names.relay(conn, row.get(lease::LEDGER_COLUMNS)?)?, lease::ledger_row(row, bucket)?));
     }
     Ok(found)
 }
@@ -112,7 +113,7 @@ pub(super) fn verdicts(db: &mut Db, relay: Option<&RelayName>, since: Date) -> R
     let Some(relay) = which(db, relay)? else { return Ok(Vec::new()) };
     let Db { conn, names } = db;
     let mut statement = conn.prepare_cached(
-        "SELECT relay, bucket, day, days, kind, before, after, because FROM verdict
+        "SELECT relay, bucket, day, days, kind, before, after, because, inputs FROM verdict
          WHERE (?1 IS NULL OR relay = ?1) AND day >= ?2 ORDER BY day DESC, relay, bucket",
     )?;
     let mut rows = statement.query(params![relay, day_code(since)])?;
@@ -126,6 +127,7 @@ pub(super) fn verdicts(db: &mut Db, relay: Option<&RelayName>, since: Date) -> R
             before: row.get(5)?,
             after: row.get(6)?,
             because: row.get(7)?,
+            inputs: super::course::inputs_of(&row.get::<_, String>(8)?)?,
         };
         found.push((names.relay(conn, row.get(0)?)?, verdict));
     }

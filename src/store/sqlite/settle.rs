@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::codec::{self, FRESH_TIER, Place, RETRY_TIER, Result, cell_start, micros};
 use super::counters::Counters;
+use super::course;
 use super::engine::Db;
 use super::heard::unknown;
 use super::intake::{self, Standing};
@@ -45,6 +46,11 @@ struct LedgerChange {
     refunded: u32,
     refunded_retries: u32,
     refunded_transactional: u32,
+    tried: u32,
+    /// A message that was put off may be put off no longer.
+    put_off: i64,
+    unknown: u32,
+    blocks: u32,
 }
 
 pub(super) fn settle(db: &mut Db, lease: &Lease, settlements: &[Settlement]) -> Result<Settled> {
@@ -95,7 +101,7 @@ impl Settling {
             let origin = names.text(conn, held.bucket)?;
             unknown::collect(conn, &origin, &said, Some(attempt.stage), s.at)?;
         }
-        self.account(s, &held);
+        self.account(conn, s, &held)?;
         self.counters.leave(held.campaign, held.bucket, Place::Claimed);
         let outcome = self.outcome(conn, s, &held)?;
         let place = self.put(conn, s, &held, attempt, outcome)?;
@@ -110,14 +116,24 @@ impl Settling {
         Ok(true)
     }
 
-    fn account(&mut self, s: &Settlement, held: &Held) {
+    fn account(&mut self, conn: &Connection, s: &Settlement, held: &Held) -> Result<()> {
+        let lane = (self.relay, held.bucket, held.day);
+        let earlier = course::earlier_today(conn, held.last_attempt, lane)?;
         let change = self.ledgers.entry((held.bucket, held.day)).or_default();
         if s.refund {
             change.refunded += 1;
             change.refunded_retries += u32::from(held.retry);
             change.refunded_transactional += u32::from(held.class == codec::class_code(Class::Transactional));
             *self.cells.entry((cell_start(held.claimed_at), held.bucket)).or_default() += 1;
-            return;
+            return Ok(());
+        }
+        if s.attempt.is_some() {
+            change.tried += u32::from(earlier.is_none());
+            change.put_off += i64::from(is_put_off(s)) - i64::from(earlier.unwrap_or(false));
+            change.blocks += u32::from(s.grade.blocks);
+        }
+        if matches!(s.disposition, Disposition::Bounced(_)) {
+            change.unknown += u32::from(s.grade.unknown);
         }
         match &s.disposition {
             Disposition::Accepted => change.accepted += 1,
@@ -125,6 +141,7 @@ impl Settling {
             Disposition::Deferred { .. } | Disposition::Expired(_) if s.attempt.is_some() => change.deferred += 1,
             _ => {}
         }
+        Ok(())
     }
 
     /// The disposition, after the campaign's end has had its say.
@@ -222,7 +239,8 @@ impl Settling {
     fn flush(self, conn: &Connection) -> Result<()> {
         let mut ledger = conn.prepare_cached(
             "UPDATE ledger SET accepted = accepted + ?4, deferred = deferred + ?5, bounced = bounced + ?6,
-                    spent = spent - ?7, spent_retries = spent_retries - ?8, spent_transactional = spent_transactional - ?9
+                    spent = spent - ?7, spent_retries = spent_retries - ?8, spent_transactional = spent_transactional - ?9,
+                    tried = tried + ?10, put_off = max(0, put_off + ?11), unknown = unknown + ?12, blocks = blocks + ?13
              WHERE relay = ?1 AND bucket = ?2 AND day = ?3",
         )?;
         for ((bucket, day), c) in self.ledgers {
@@ -235,7 +253,11 @@ impl Settling {
                 c.bounced,
                 c.refunded,
                 c.refunded_retries,
-                c.refunded_transactional
+                c.refunded_transactional,
+                c.tried,
+                c.put_off,
+                c.unknown,
+                c.blocks,
             ])?;
         }
         let mut cell =
@@ -281,6 +303,11 @@ fn let_go(conn: &Connection, relay: i64, s: &Settlement) -> Result<Option<Held>>
     Ok(held.optional()?)
 }
 
+/// Whether the attempt was a deferral that speaks of the lane.
+fn is_put_off(s: &Settlement) -> bool {
+    s.grade.put_off && matches!(s.disposition, Disposition::Deferred { .. } | Disposition::Expired(_))
+}
+
 fn write_attempt(
     conn: &Connection,
     names: &mut Names,
@@ -303,8 +330,8 @@ fn write_attempt(
     };
     conn.prepare_cached(
         "INSERT INTO attempt (message, relay, bucket, class, day, warmup_day, released, finished, stage, code, enhanced,
-                text, fault, signal, action, rule, counted, before)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                text, fault, signal, action, rule, counted, before, put_off)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
     )?
     .execute(params![
         s.claim.message.0,
@@ -325,6 +352,7 @@ fn write_attempt(
         rule,
         !s.refund,
         held.last_attempt,
+        is_put_off(s),
     ])?;
     Ok(conn.last_insert_rowid())
 }

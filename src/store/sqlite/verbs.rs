@@ -13,17 +13,19 @@ use jiff::civil::Date;
 use super::codec::Result;
 use super::heard::views;
 use super::{
-    SqliteStore, audit, backup, claim, fold, forget, heard, inspect, intake, lease, messages, orders, reports, settle,
-    space, suppression, sweep,
+    SqliteStore, audit, backup, claim, course, fold, forget, heard, inspect, intake, lease, messages, orders, reports,
+    settle, space, suppression, sweep,
 };
 use crate::core::campaign::{CampaignId, CampaignState, MessageId, MessageState, RevisionId};
+use crate::core::journal::Entry;
 use crate::core::lane::{Ledger, Verdict};
 use crate::core::names::{BucketName, CampaignName, LaneKey, PoolName, RelayName};
 use crate::store::{
-    AttemptRow, CameBack, CampaignRow, ClaimOrder, Claimed, Enqueued, EventRow, Fate, Fed, FoldOrder, Folded,
-    FoldedRow, Forgotten, Health, Lease, MessageFilter, MessageRow, NewCampaign, NewMessage, Outlook, OwnerRow, Pause,
-    PauseCause, PlanRevision, Recipient, Recorded, RecountRow, Recovered, RelayMemory, Release, Report, ReportRow,
-    Revision, Scope, Settled, Settlement, Space, Store, StoreError, Suppression, Swept, TallyRow, UnknownReply,
+    AttemptRow, CameBack, CampaignRow, ClaimOrder, Claimed, Courses, Enqueued, EventRow, Fate, Fed, FoldOrder, Folded,
+    FoldedRow, Forgotten, Health, JournalFilter, LaneOrder, Lease, MessageFilter, MessageRow, NewCampaign, NewMessage,
+    Outlook, OwnerRow, Pause, PauseCause, PlanRevision, Recipient, Recorded, RecountRow, Recovered, RelayMemory,
+    Release, Report, ReportRow, Revision, Rolled, Scope, Settled, Settlement, Space, Store, StoreError, Suppression,
+    Swept, TallyRow, UnknownReply, UnknownsOf,
 };
 
 /// Messages looked at in one transaction of a prune: about 20 ms of work.
@@ -170,9 +172,31 @@ impl Store for SqliteStore {
         self.write(move |db| settle::settle(db, &lease, &settlements)).await
     }
 
-    async fn roll(&self, lease: &Lease, verdicts: Vec<Verdict>, ledgers: Vec<Ledger>, now: Timestamp) -> Result<()> {
+    async fn roll(&self, lease: &Lease, rolled: Rolled, now: Timestamp) -> Result<()> {
         let lease = lease.clone();
-        self.write(move |db| lease::roll(db, &lease, &verdicts, &ledgers, now)).await
+        self.write(move |db| course::roll(db, &lease, &rolled, now)).await
+    }
+
+    async fn courses(&self, relay: &RelayName, since: Date) -> Result<Courses> {
+        let relay = relay.clone();
+        self.read(move |db| course::courses(db, &relay, since)).await
+    }
+
+    async fn order_lane(&self, order: LaneOrder) -> Result<()> {
+        self.write(move |db| course::order_lane(db, &order)).await
+    }
+
+    async fn unknowns(&self, lane: &LaneKey, day: Date) -> Result<Vec<UnknownsOf>> {
+        let lane = lane.clone();
+        self.report(move |db| course::unknowns(db, &lane, day)).await
+    }
+
+    async fn note(&self, entries: Vec<Entry>) -> Result<()> {
+        self.write(move |db| course::note(db, &entries)).await
+    }
+
+    async fn journal(&self, filter: JournalFilter, limit: u32) -> Result<Vec<(i64, Entry)>> {
+        self.report(move |db| course::journal(db, &filter, limit)).await
     }
 
     async fn feed(&self, now: Timestamp, limit: u32) -> Result<Fed> {

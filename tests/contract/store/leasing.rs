@@ -31,7 +31,7 @@ stories! {
         assert!(matches!(world.store.claim(order(&old, campaign, 1)).await, Err(StoreError::LeaseLost { .. })));
         let new = world.lease("ses").await;
         assert!(matches!(world.store.claim(order(&old, campaign, 1)).await, Err(StoreError::LeaseLost { .. })));
-        let rolled = world.store.roll(&old, vec![], vec![Ledger::new(bucket("docomo"), DAY, 1, 9)], at(0)).await;
+        let rolled = world.store.roll(&old, Rolled { ledgers: vec![Ledger::new(bucket("docomo"), DAY, 1, 9)], ..Rolled::default() }, at(0)).await;
         assert!(matches!(rolled, Err(StoreError::LeaseLost { .. })));
         assert!(matches!(world.store.release(&old).await, Err(StoreError::LeaseLost { .. })));
         assert!(world.store.ledgers(None, DAY).await.unwrap().is_empty());
@@ -122,11 +122,13 @@ stories! {
             before: 3,
             after: 4,
             because: "800 of 1000 handed over".to_owned(),
+            inputs: [("quota".to_owned(), "9".to_owned())].into(),
         };
         let mut today = Ledger::new(bucket("docomo"), DAY, 3, 500);
         today.emptied = true;
         let ledgers = vec![today, Ledger::new(bucket("docomo"), next, 4, 2_000)];
-        world.store.roll(&lease, vec![verdict.clone()], ledgers, at(86_400)).await.unwrap();
+        let rolled = Rolled { verdicts: vec![verdict.clone()], ledgers, ..Rolled::default() };
+        world.store.roll(&lease, rolled, at(86_400)).await.unwrap();
         let rows = world.store.ledgers(Some(&relay("ses")), DAY).await.unwrap();
         assert_eq!((rows[0].1.day, rows[0].1.warmup_day, rows[0].1.spent), (next, 4, 0));
         assert_eq!((rows[1].1.spent, rows[1].1.quota, rows[1].1.quota_peak, rows[1].1.emptied), (2, 500, 1_000, true));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hikagen::core::campaign::{CampaignId, CampaignState, Class, MessageId, MessageState};
+use hikagen::core::lane::Grade;
 use hikagen::core::names::{BucketName, CampaignName, PoolName, RelayName};
 use hikagen::core::reply::{Action, Answer, Enhanced, Fault, Reply, Signal, Stage};
 use hikagen::store::sqlite::SqliteStore;
@@ -240,7 +241,7 @@ pub(crate) fn settlement(claim: &Claim, disposition: Disposition) -> Settlement 
         Disposition::Unsent => None,
     };
     let refund = disposition == Disposition::Unsent;
-    Settlement { claim: claim.r.clone(), attempt: tried, disposition, refund, at: at(12) }
+    Settlement { claim: claim.r.clone(), attempt: tried, disposition, refund, grade: Grade::default(), at: at(12) }
 }
 
 /// Folds what ended at `before` or earlier, so many rows at most, by days of Tokyo.

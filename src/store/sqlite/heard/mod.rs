@@ -17,6 +17,7 @@ use super::engine::Db;
 use super::names::Names;
 use super::{lease, suppression};
 use crate::core::feedback::Fate;
+use crate::core::lane::speaks_of_the_lane;
 use crate::core::reply::{Action, Reason, Signal};
 use crate::store::{Health, Lease, Recorded, Report, SuppressionReason};
 use matching::Send;
@@ -38,8 +39,8 @@ pub(super) fn record(db: &mut Db, reports: &[Report], now: Timestamp) -> Result<
 #[derive(Default)]
 struct Recording {
     now: i64,
-    /// By relay, bucket and day.
-    health: BTreeMap<[i64; 3], Health>,
+    /// By relay, bucket and day, with how many more are put off than before.
+    health: BTreeMap<[i64; 3], (Health, i64)>,
     /// By campaign, bucket, fate, reason and way.
     came_back: BTreeMap<[i64; 5], i64>,
     /// The newest report of mail that went through, by relay and bucket.
@@ -67,7 +68,7 @@ impl Recording {
         self.done.new += 1;
         self.done.unmatched += u64::from(send.message.is_none());
         if counts {
-            self.count(report, way, &send, id);
+            self.count(conn, report, way, &send, id)?;
         }
         let key = send.key.as_deref().or(report.key.as_deref());
         if let Some(key) = key {
@@ -79,7 +80,7 @@ impl Recording {
         Ok(())
     }
 
-    fn count(&mut self, report: &Report, way: i64, send: &Send, id: i64) {
+    fn count(&mut self, conn: &Connection, report: &Report, way: i64, send: &Send, id: i64) -> Result<()> {
         let fate = codec::fate_code(report.fate);
         if let (Some(campaign), Some(bucket)) = (send.campaign, send.bucket)
             && report.fate != Fate::AutoReply
@@ -87,16 +88,17 @@ impl Recording {
             let key = [campaign, bucket, fate, codec::why_code(report.reason), way];
             *self.came_back.entry(key).or_default() += 1;
         }
-        let (Some(relay), Some(bucket), Some(day)) = (send.relay, send.bucket, send.day) else { return };
-        let health = self.health.entry([relay, bucket, day]).or_default();
+        let (Some(relay), Some(bucket), Some(day)) = (send.relay, send.bucket, send.day) else { return Ok(()) };
+        let (health, put_off) = self.health.entry([relay, bucket, day]).or_default();
         match report.fate {
             Fate::Delivered => {
                 health.delivered += 1;
                 self.went_well.insert([relay, bucket], id);
             }
             Fate::Delayed => {
-                let carriers = [Signal::Volume, Signal::Reputation, Signal::Unclassified];
-                health.delayed += u64::from(carriers.contains(&report.signal));
+                let speaks = speaks_of_the_lane(report.signal);
+                health.delayed += u64::from(speaks);
+                *put_off += i64::from(speaks);
             }
             Fate::Refused => {
                 health.bounced += 1;
@@ -106,6 +108,11 @@ impl Recording {
             Fate::Unsubscribed | Fate::AutoReply => {}
         }
         health.blocks += u64::from(report.action == Some(Action::Block));
+        // What was delayed and then came to an end is put off no longer.
+        if let (Fate::Delivered | Fate::Refused, Some(message)) = (report.fate, send.message) {
+            *put_off -= i64::from(was_put_off(conn, message)?);
+        }
+        Ok(())
     }
 
     fn hold_back(&mut self, conn: &Connection, report: &Report, key: &str, send: &Send, counts: bool) -> Result<()> {
@@ -143,16 +150,28 @@ impl Recording {
 
     fn flush(&self, conn: &Connection) -> Result<()> {
         let mut health = conn.prepare_cached(
-            "INSERT INTO health (relay, bucket, day, delivered, delayed, bounced, unknown, complaints, blocks)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+            "INSERT INTO health (relay, bucket, day, delivered, delayed, bounced, unknown, complaints, blocks, put_off)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, max(0, ?10))
              ON CONFLICT DO UPDATE SET delivered = delivered + excluded.delivered, delayed = delayed + excluded.delayed,
                 bounced = bounced + excluded.bounced, unknown = unknown + excluded.unknown,
-                complaints = complaints + excluded.complaints, blocks = blocks + excluded.blocks",
+                complaints = complaints + excluded.complaints, blocks = blocks + excluded.blocks,
+                put_off = max(0, put_off + ?10)",
         )?;
-        for ([relay, bucket, day], h) in &self.health {
+        for ([relay, bucket, day], (h, put_off)) in &self.health {
             let counts = [h.delivered, h.delayed, h.bounced, h.unknown, h.complaints, h.blocks];
             let [delivered, delayed, bounced, unknown, complaints, blocks] = counts.map(codec::stored);
-            health.execute([relay, bucket, day, &delivered, &delayed, &bounced, &unknown, &complaints, &blocks])?;
+            health.execute([
+                relay,
+                bucket,
+                day,
+                &delivered,
+                &delayed,
+                &bounced,
+                &unknown,
+                &complaints,
+                &blocks,
+                put_off,
+            ])?;
         }
         let mut came_back = conn.prepare_cached(
             "INSERT INTO came_back (campaign, bucket, fate, reason, way, n) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -177,6 +196,25 @@ fn is_known(conn: &Connection, message: i64, fate: Fate) -> Result<bool> {
     let mut statement =
         conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM report WHERE message = ?1 AND fate = ?2 AND counts)")?;
     Ok(statement.query_row([message, codec::fate_code(fate)], |row| row.get(0))?)
+}
+
+/// Whether a message was delayed in words that speak of its lane, and came to no end yet: the first end resolves it.
+fn was_put_off(conn: &Connection, message: i64) -> Result<bool> {
+    let mut statement = conn.prepare_cached(
+        "SELECT count(*) FILTER (WHERE fate = ?2 AND signal IN (?3, ?4, ?5)) > 0
+            AND count(*) FILTER (WHERE fate IN (?6, ?7)) = 1 FROM report WHERE message = ?1 AND counts",
+    )?;
+    let signal = codec::signal_code;
+    let parameters = params![
+        message,
+        codec::fate_code(Fate::Delayed),
+        signal(Signal::Volume),
+        signal(Signal::Reputation),
+        signal(Signal::Unclassified),
+        codec::fate_code(Fate::Delivered),
+        codec::fate_code(Fate::Refused),
+    ];
+    Ok(statement.query_row(parameters, |row| row.get(0))?)
 }
 
 fn write(

@@ -1,0 +1,169 @@
+//! Owns what a lane learns within its plan day: how fast it goes, and when it has shown its destination enough unknown users.
+//!
+//! Invariants: only answers of the destination count, never the relay's own; a lane is never faster than its plan; the budget of
+//! unknown users counts what is in the air, so that it stops before the share is passed and not after.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::steer::{Change, Decided};
+use super::{Effect, Schedule};
+use crate::core::journal::Kind;
+use crate::core::lane::{EaseHeard, Grade, Lane, Ramp};
+use crate::core::moment::Moment;
+use crate::core::names::BucketName;
+use crate::core::reply::{Action, Reading};
+use crate::core::units::{Share, grouped};
+
+/// A budget of unknown users that is used up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spent {
+    /// Unknown users of this plan day.
+    pub unknown: u32,
+    /// Messages answered for good.
+    pub answered: u32,
+    /// The budget.
+    pub limit: Share,
+}
+
+impl std::fmt::Display for Spent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let share = f64::from(self.unknown) * 100.0 / f64::from(self.answered.max(1));
+        write!(
+            f,
+            "{} of {} answered are unknown users ({share:.1} %): more would pass the budget of {}",
+            grouped(self.unknown.into()),
+            grouped(self.answered.into()),
+            self.limit
+        )
+    }
+}
+
+/// What a lane counted itself since its day began, or since the operator resumed it: the store's figures come a little later.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counted {
+    /// Messages answered for good.
+    answered: u32,
+    /// Unknown users among them.
+    unknown: u32,
+    /// What had been counted when the operator resumed.
+    forgiven: (u32, u32),
+}
+
+impl Counted {
+    /// What the store has.
+    pub(super) fn of(lane: &Lane) -> Self {
+        Self { ..Self::default() }.caught_up(lane)
+    }
+
+    fn caught_up(mut self, lane: &Lane) -> Self {
+        let shown = &lane.ledger.showing;
+        // Each message once: what bounced beyond the relay was accepted by it.
+        let answered = shown.accepted.saturating_add(lane.ledger.bounced);
+        self.answered = self.answered.max(answered);
+        self.unknown = self.unknown.max(shown.unknown);
+        self
+    }
+}
+
+impl Schedule {
+    /// Counts an answer of the session: the pace follows at once, and the budget of unknown users may stop the lane.
+    pub(super) fn learn(&mut self, bucket: &BucketName, answer: Option<&Reading>, now: Moment) -> Option<Effect> {
+        let own = self.terms.answers_own;
+        let grade = answer.map(|reading| Grade::of(reading, own)).unwrap_or_default();
+        let lane = self.lanes.get_mut(bucket)?;
+        let over = answer.is_none_or(|reading| matches!(reading.action, Action::Suppress | Action::Fail));
+        lane.counted.answered = lane.counted.answered.saturating_add(u32::from(over));
+        lane.counted.unknown = lane.counted.unknown.saturating_add(u32::from(grade.unknown));
+        if !own {
+            let asks = answer.is_some_and(|r| r.action == Action::Throttle && grade.put_off);
+            let heard = match (asks, grade.put_off) {
+                (true, _) => EaseHeard::AsksToSlow,
+                (false, true) => EaseHeard::PutOff,
+                (false, false) => EaseHeard::Good,
+            };
+            // What the relay says of itself is no answer of the destination.
+            if !answer.is_some_and(Reading::is_relays) {
+                self.ease(bucket, heard, answer, now);
+            }
+        }
+        if grade.unknown { self.over_budget(bucket) } else { None }
+    }
+
+    /// Lets an answer move the lane's pace.
+    pub(super) fn ease(&mut self, bucket: &BucketName, heard: EaseHeard, answer: Option<&Reading>, now: Moment) {
+        let Some(lane) = self.lanes.get_mut(bucket) else { return };
+        let sample = lane.plan.throttling.sample.min((lane.ledger.quota / 10).max(1));
+        let before = lane.ease.share();
+        let plan = lane.plan.clone();
+        let Some(after) = lane.ease.answered(heard, &plan.throttling, sample, now.at) else { return };
+        let because = match answer {
+            _ if after > before => "enough good answers".to_owned(),
+            Some(reading) if heard == EaseHeard::AsksToSlow => reading.meaning.to_string(),
+            _ => format!("more than {} of the last answers were deferrals", plan.throttling.deferrals),
+        };
+        let ramp = &mut lane.ledger.ramp;
+        ramp.eased = after;
+        if after < before {
+            ramp.eased_because = Some(because.clone());
+        } else if after >= Ramp::WHOLE {
+            ramp.eased_because = None;
+        }
+        lane.brake(now.up);
+        let kind = if after < before { Kind::Slowed } else { Kind::Quickened };
+        let by = answer.and_then(|reading| reading.rule.as_deref()).filter(|_| after < before).unwrap_or("throttling");
+        let inputs = [
+            ("sample".to_owned(), sample.to_string()),
+            ("interval".to_owned(), format!("{} s", plan.throttling.interval.as_secs())),
+        ];
+        let decided = Decided {
+            kind,
+            by: by.to_owned(),
+            because,
+            inputs: BTreeMap::from(inputs),
+            before: in_words(before),
+            after: in_words(after),
+        };
+        self.note(bucket, decided, now.at);
+    }
+
+    /// Whether one more unknown user would pass the lane's budget.
+    pub(super) fn over_budget(&self, bucket: &BucketName) -> Option<Effect> {
+        let lane = self.lanes.get(bucket)?;
+        let counted = lane.counted.caught_up(lane);
+        let unknown = counted.unknown.saturating_sub(counted.forgiven.1);
+        let answered = counted.answered.saturating_sub(counted.forgiven.0).max(unknown);
+        let gate = &lane.plan.gate;
+        if unknown < gate.step_back_from {
+            return None;
+        }
+        let limit = lane.plan.unknown_budget.value;
+        let air = lane.in_the_air();
+        // Those in the air are as bad as the others, as far as anybody can tell.
+        let expected = u64::from(air) * u64::from(unknown) / u64::from(answered.max(1));
+        let most = limit.fraction() * f64::from(answered.saturating_add(air).max(gate.sample_of(lane.ledger.quota)));
+        #[expect(clippy::cast_precision_loss, reason = "counts of messages in the air")]
+        let would_be = f64::from(unknown) + expected as f64 + 1.0;
+        (would_be > most).then_some(Effect::StopLane(Spent { unknown, answered, limit }))
+    }
+
+    /// The operator resumed a lane: its budget of unknown users begins anew.
+    pub(super) fn forgive(&mut self, bucket: &BucketName) {
+        if let Some(lane) = self.lanes.get_mut(bucket) {
+            let counted = lane.counted.caught_up(lane);
+            lane.counted = Counted { forgiven: (counted.answered, counted.unknown), ..counted };
+        }
+    }
+
+    pub(super) fn note(&mut self, bucket: &BucketName, decided: Decided, at: Timestamp) {
+        let Some(lane) = self.lanes.get(bucket) else { return };
+        let entry = decided.entry(self.terms.relay.clone(), bucket.clone(), lane.ledger.day, at);
+        self.changes.push(Change { ledger: lane.ledger.clone(), verdict: None, entry });
+    }
+}
+
+/// A share of the pace, in words.
+fn in_words(share: u32) -> String {
+    format!("{} % of the plan's pace", share / 10)
+}
