@@ -46,6 +46,9 @@ fn plan() -> Result<Plan> {
         jitter: None,
         transactional: None,
         cooldown: built_in(Duration::from_secs(3_600)),
+        gate: Gate::default(),
+        throttling: Throttling::default(),
+        unknown_budget: built_in(UNKNOWN_BUDGET),
     };
     Ok(Plan {
         name: "measure".parse()?,
@@ -72,6 +75,7 @@ fn measure(lanes: u32, ticks: u32) -> Result<(f64, f64)> {
         per_day: None,
         connections: lanes * 2,
         answers_own: true,
+        ears: Vec::new(),
         ahead: AHEAD,
     };
     let (mut schedule, _) = Schedule::open(terms, Vec::new(), &[], &[], now);

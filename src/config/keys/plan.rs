@@ -73,7 +73,7 @@ pub static ADVANCE: Table = Table::new(
             "What a lane does about whose mail nothing is heard beyond its relay: advance by volume, or hold.",
         )
         .or("advance"),
-        Key::new("blind_growth", Scalar(&SHARE), "Most that the quota of such a lane grows in a day, at least 100%.")
+        Key::new("blind_growth", Scalar(&SHARE), "Most that the quota of such a lane grows in a day; 100% is no growth.")
             .or("150%"),
     ]],
 );

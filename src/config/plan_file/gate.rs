@@ -1,7 +1,7 @@
 //! Owns the figures by which days are judged and lanes slowed, as written: in the plan, in `defaults` and in a group's entry.
 //!
-//! Invariants: a figure of the entry wins, else that of `defaults`, else the plan's, else the default; what contradicts itself (a hold
-//! below the advance, a floor above the ceiling) is refused where it is written.
+//! Invariants: a figure of the entry wins, else that of `defaults`, else the plan's, else the default; what contradicts itself
+//! (a hold below the advance, a floor above the ceiling) is pointed out where it is written.
 
 use std::time::Duration;
 
@@ -94,19 +94,9 @@ pub(super) fn advance(fields: &Fields<'_>) -> WrittenGate {
         idle_days: count("idle_days"),
         restart_days: count("restart_days"),
         blind: map.read("blind", |p, n| p.one_of(n, &[("advance", Blind::Advance), ("hold", Blind::Hold)])),
-        blind_growth: map.read("blind_growth", growth),
+        blind_growth: map.share("blind_growth"),
         span: fields.entry("advance").map(|entry| entry.key_span),
     }
-}
-
-/// At least the whole: a lane that earned a day does not shrink.
-fn growth(problems: &Problems, node: &Node) -> Option<Share> {
-    let share = problems.share(node)?;
-    let fits = share >= Share::percent(100);
-    if !fits {
-        problems.at(node.span, format!("expected a share of at least 100% (100% is no growth), got {share}"));
-    }
-    fits.then_some(share)
 }
 
 impl WrittenGate {
@@ -129,9 +119,9 @@ impl WrittenGate {
     }
 
     /// The gate in force.
-    pub(super) fn gate(&self, problems: &Problems) -> Gate {
+    pub(super) fn gate(&self) -> Gate {
         let base = Gate::default();
-        let gate = Gate {
+        Gate {
             filled: self.filled.unwrap_or(base.filled),
             emptied: self.emptied.unwrap_or(base.emptied),
             sample: self.sample.unwrap_or(base.sample),
@@ -143,12 +133,12 @@ impl WrittenGate {
             restart_days: self.restart_days.unwrap_or(base.restart_days),
             blind: self.blind.unwrap_or(base.blind),
             blind_growth: self.blind_growth.unwrap_or(base.blind_growth),
-        };
-        self.refuse(problems, &gate)
+        }
     }
 
-    fn refuse(&self, problems: &Problems, gate: &Gate) -> Gate {
-        let Some(span) = self.span else { return gate.clone() };
+    /// What contradicts itself.
+    pub(super) fn lint(&self, problems: &Problems) {
+        let (Some(span), gate) = (self.span, self.gate()) else { return };
         let (a, h) = (&gate.advance, &gate.hold);
         let pairs = [
             ("deferrals", a.deferrals, h.deferrals),
@@ -156,19 +146,19 @@ impl WrittenGate {
             ("unknown_users", a.unknown_users, h.unknown_users),
             ("complaints", a.complaints, h.complaints),
         ];
-        for (name, advance, hold) in pairs {
-            if hold < advance {
-                let message =
-                    format!("{name}: a lane advances below {advance} and would step back from {hold} on already");
-                problems.at_with(span, message, format!("write `hold: {{ {name}: ... }}` of at least {advance}"));
-            }
+        for (name, advance, hold) in pairs.into_iter().filter(|(_, advance, hold)| hold < advance) {
+            let message = format!("{name}: a lane would advance below {advance}, and step back from {hold} on already");
+            problems.lint(span, message, format!("write `hold: {{ {name}: ... }}` of at least {advance}"));
+        }
+        if gate.blind_growth < Share::percent(100) {
+            let message = format!("blind_growth ({}) below 100% is taken as no growth", gate.blind_growth);
+            problems.lint(span, message, "write 100% for no growth, 150% for half as much again a day");
         }
         if gate.restart_days <= gate.idle_days {
             let message =
-                format!("restart_days ({}) comes not after idle_days ({})", gate.restart_days, gate.idle_days);
-            problems.at_with(span, message, "a lane first steps back day by day, and later starts again low");
+                format!("restart_days ({}) does not come after idle_days ({})", gate.restart_days, gate.idle_days);
+            problems.lint(span, message, "a lane first steps back day by day, and later starts again low");
         }
-        gate.clone()
     }
 }
 
@@ -182,7 +172,8 @@ pub(super) struct WrittenThrottling {
     sample: Option<u32>,
     deferrals: Option<Share>,
     interval: Option<Duration>,
-    span: Option<Span>,
+    /// Where it is written.
+    pub(super) span: Option<Span>,
 }
 
 /// Reads `throttling`.
@@ -227,9 +218,9 @@ impl WrittenThrottling {
     }
 
     /// The throttling in force.
-    pub(super) fn throttling(&self, problems: &Problems) -> Throttling {
+    pub(super) fn throttling(&self) -> Throttling {
         let base = Throttling::default();
-        let read = Throttling {
+        Throttling {
             down: self.down.unwrap_or(base.down),
             up: self.up.unwrap_or(base.up),
             floor: self.floor.unwrap_or(base.floor),
@@ -237,11 +228,15 @@ impl WrittenThrottling {
             sample: self.sample.unwrap_or(base.sample),
             deferrals: self.deferrals.unwrap_or(base.deferrals),
             interval: self.interval.unwrap_or(base.interval),
-        };
-        if let Some(span) = self.span.filter(|_| read.floor > read.ceiling) {
-            let message = format!("the floor ({}) is above the ceiling ({})", read.floor, read.ceiling);
-            problems.at_with(span, message, "a lane goes between the two; write a floor below the ceiling");
         }
-        read
+    }
+
+    /// What contradicts itself.
+    pub(super) fn lint(&self, problems: &Problems) {
+        let read = self.throttling();
+        if let Some(span) = self.span.filter(|_| read.floor > read.ceiling) {
+            let message = format!("the floor ({}) is above the ceiling ({}), which wins", read.floor, read.ceiling);
+            problems.lint(span, message, "a lane goes between the two; write a floor below the ceiling");
+        }
     }
 }

@@ -206,14 +206,14 @@ impl<'a> Join<'a> {
     /// The gate, figure by figure: of the entries, else of `defaults`, else of the plan.
     fn gate(&self) -> Gate {
         let written = self.spoken().into_iter().fold(WrittenGate::default(), |gate, entry| gate.or(&entry.gate));
-        written.or(&self.written.defaults.gate).or(&self.written.gate).gate(self.problems)
+        written.or(&self.written.defaults.gate).or(&self.written.gate).gate()
     }
 
     /// The throttling, likewise.
     fn throttling(&self) -> Throttling {
         let spoken = self.spoken();
         let written = spoken.into_iter().fold(WrittenThrottling::default(), |all, entry| all.or(&entry.throttling));
-        written.or(&self.written.defaults.throttling).throttling(self.problems)
+        written.or(&self.written.defaults.throttling).throttling()
     }
 
     /// The one curve of the bucket; two different ones are a problem, none means the template's.

@@ -37,6 +37,17 @@ pub(super) fn all(problems: &Problems, written: &WrittenPlan, plan: &Plan, group
         without_curve(problems, name, entry, plan, groups);
     }
     first_days(problems, written, groups);
+    let base = written.defaults.gate.or(&written.gate);
+    base.lint(problems);
+    written.defaults.throttling.lint(problems);
+    for settings in written.entries.values().map(|entry| &entry.settings) {
+        if settings.gate.span.is_some() {
+            settings.gate.or(&base).lint(problems);
+        }
+        if settings.throttling.span.is_some() {
+            settings.throttling.or(&written.defaults.throttling).lint(problems);
+        }
+    }
     let judge = Judge { problems, written };
     judge.closed(plan);
     judge.caps(plan);
