@@ -17,7 +17,7 @@ use hikagen::simulator::{Options, Simulator};
 use crate::support::certificates::Authority;
 use crate::support::postfix::Postfix;
 use crate::support::program::Project;
-use crate::support::scene::{RelayEntry, addresses, write_campaign, write_configuration, write_plan};
+use crate::support::scene::{RelayEntry, addresses, without_budget, write_campaign, write_configuration, write_plan};
 use crate::support::{free_port, insight, until};
 
 /// Messages to each group.
@@ -56,6 +56,8 @@ fn project(port: u16, authority: Option<&Authority>, more: &[&str], ears: &str) 
         "plan.yaml",
         &[("docomo", 1_000, "40/s"), ("gmail", 1_000, "40/s"), ("yahoo-jp", 1_000, "20/s"), ("default", 10, "1/s")],
     );
+    // The carriers are to judge here, not the plan.
+    without_budget(&project);
     let relay = RelayEntry::new("one", port).with(more).with(&["envelope_from: \"bounce+{token}@m.example.jp\""]);
     write_configuration(&project, &[relay]);
     let mut text = project.read("hikagen.yaml");

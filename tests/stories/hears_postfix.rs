@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::support::certificates::Authority;
 use crate::support::postfix::{Entry, Postfix};
 use crate::support::program::Project;
-use crate::support::scene::{RelayEntry, addresses, write_campaign, write_configuration, write_plan};
+use crate::support::scene::{RelayEntry, addresses, without_budget, write_campaign, write_configuration, write_plan};
 use crate::support::worker::Working;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -46,6 +46,7 @@ fn project(relay: RelayEntry, more: &str, addresses: &[String], authority: &Auth
     let project = Project::empty();
     authority.write(project.folder());
     write_plan(&project, "plan.yaml", &[("default", 1_000, "50/s")]);
+    without_budget(&project);
     write_configuration(&project, &[relay]);
     project.write("hikagen.yaml", project.read("hikagen.yaml") + more);
     let file = write_campaign(&project, "spring", addresses.to_vec());

@@ -25,6 +25,7 @@ mod prepared;
 mod reads_long_lists;
 mod sends_the_examples_through_postfix;
 mod stands_on_real_parts;
+mod stops_before_it_is_blocked;
 mod survives_being_killed_fifty_times;
 mod takes_bounces_from_postfix;
 mod tries_its_rules;

@@ -101,6 +101,13 @@ pub fn write_plan(project: &Project, name: &str, groups: &[(&str, u32, &str)]) -
     project.write(name, text)
 }
 
+/// Lets the lanes of `plan.yaml` show their destinations any number of unknown users.
+pub fn without_budget(project: &Project) {
+    let text = project.read("plan.yaml");
+    assert!(text.contains("defaults: {"), "{text}");
+    project.write("plan.yaml", text.replacen("defaults: {", "defaults: { unknown_budget: 100%,", 1));
+}
+
 /// Writes `NAME.yaml`, `NAME.txt` and `NAME.csv`, and gives the campaign file's name.
 pub fn write_campaign(project: &Project, name: &str, addresses: impl IntoIterator<Item = String>) -> String {
     write_campaign_with(project, name, "", addresses)

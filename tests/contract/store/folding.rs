@@ -350,7 +350,7 @@ async fn a_store_of_version_1_is_brought_up_to_date_and_loses_nothing() {
     world.check_books().await;
     let (path, folder) = world.close();
     let version: i64 = Connection::open(&path).unwrap().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
     drop(folder);
 }
 
