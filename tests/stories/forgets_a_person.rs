@@ -115,3 +115,36 @@ fn a_wish_that_cannot_be_read_or_is_not_confirmed_changes_nothing() {
     project.hikagen(&["why", PERSON]).expect(0).says("spring");
     project.hikagen(&["forget", "nobody@docomo.ne.jp", "--yes"]).expect(0).says("0 messages emptied");
 }
+
+/// A store that has grown has copies of rows in room that it gave up: `forget` tells of them, and a compaction wipes them.
+#[test]
+fn a_copy_in_the_free_room_of_the_file_is_told_and_wiped() {
+    let sink = Sink::open();
+    let project = project(&sink);
+    let mut dice: u64 = 7;
+    let mut people: Vec<String> = (0..6_000)
+        .map(|n| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let length = 4 + usize::try_from(dice >> 60).unwrap();
+            format!("{}.{n}@docomo.ne.jp", &format!("{:0>20}", dice >> 3)[..length])
+        })
+        .collect();
+    for campaign in ["spring", "summer"] {
+        let file = write_campaign(&project, campaign, people.clone());
+        project.hikagen(&["submit", &file]).expect(0);
+        people.rotate_left(1_234);
+        people.reverse();
+    }
+    let file = project.path("hikagen.db");
+    let forgotten: Vec<&String> = people.iter().step_by(300).collect();
+    for person in &forgotten {
+        let answer = project.hikagen(&["forget", person, "--yes", "--json"]).expect(0);
+        let left = has(&file, person);
+        assert_eq!(answer.json()["removed"]["copy_left"], left, "{person}");
+        assert_eq!(answer.err.contains("store compact"), left, "{person}: {}", answer.err);
+    }
+    project.hikagen(&["store", "compact"]).expect(0);
+    for person in &forgotten {
+        assert!(!has(&file, person), "{person}");
+    }
+}
