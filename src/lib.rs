@@ -62,7 +62,7 @@
 //!   +---- deferred <---|------- tried again later
 //!   |        ^         |------- given back unsent --> queued        (quota given back on the same plan day)
 //!   |        +-uncertain--------+                                   (lost after the final dot: once retried, then)
-//!   |                           +------------------> parked         (waits for `message settle`)
+//!   |                           +------------------> parked         (waits for `message settle`, or a report)
 //!   +--> suppressed (address on the list), cancelled (by the operator), expired (`not_after`)
 //! ```
 //!
@@ -77,7 +77,8 @@
 //!
 //! Quota is spent before the first byte goes out, so a crash may waste some, never exceed it. What was claimed and not settled is
 //! *uncertain*: at most twice the relay's connections or a second of its pace. It is tried once more, with the same Message-ID,
-//! then parked. A mailer can avoid loss, but not every duplicate; these are counted and shown.
+//! then parked. A report that bears its token and tells its fate settles it, parked or waiting. A mailer can avoid loss, but not every
+//! duplicate; these are counted and shown.
 //!
 //! ## Decisions
 //!

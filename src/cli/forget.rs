@@ -40,7 +40,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
             count(forgotten.reports, "report"),
             count(forgotten.suppressions, "suppression"),
         );
-        context.answer(&json!({ "address": key, "removed": forgotten }), &text)
+        context.answer(&json!({ "address": key, "removed": forgotten }), &text)?;
+        if forgotten.copy_left {
+            context.remark(
+                "the store's file still has the address in room that was given up before: `store compact` writes the file anew \
+                 without it",
+            );
+        }
+        Ok(())
     })?;
     Ok(Exit::Done)
 }

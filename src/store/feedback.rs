@@ -160,4 +160,6 @@ pub struct Forgotten {
     pub reports: u64,
     /// Suppression entries replaced by a hash.
     pub suppressions: u64,
+    /// Whether the file still has the address in some place: mostly room that was given up before, which a compaction wipes.
+    pub copy_left: bool,
 }

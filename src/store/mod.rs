@@ -295,8 +295,9 @@ pub trait Store: Send + Sync {
 
     /// Records reports, in one transaction (the caller bounds it). For each that is new: it is matched with its message and the
     /// attempt that a relay accepted; the [`Health`] of that attempt's lane and plan day counts it, once per message and fate;
-    /// its address is suppressed where asked (waiting mail to it is then found by the claim); a reply without a rule is collected. A
-    /// repeat changes nothing. No message leaves its final state.
+    /// its address is suppressed where asked (waiting mail to it is then found by the claim); a reply without a rule is collected; a
+    /// message that is parked or waits after an uncertain attempt, and that the report names by its token, is settled: as accepted
+    /// where it was delivered, as bounced where it was refused for good. A repeat changes nothing. No message leaves its final state.
     async fn record_reports(&self, reports: Vec<Report>, now: Timestamp) -> Result<Recorded, StoreError>;
 
     /// Reports that count about messages of this relay, after number `after`, at most `limit`: what its owner acts on.

@@ -6,6 +6,7 @@ mod dkim;
 mod eml;
 mod feedback_mail;
 mod feedback_providers;
+mod feedback_sns;
 mod intake;
 mod listener_smtp;
 mod lists;

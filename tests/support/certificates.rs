@@ -52,8 +52,13 @@ impl Authority {
 
     /// A certificate for a host of another name.
     pub fn for_another_host(&self) -> ServerCertificate {
+        self.for_host("relay.example")
+    }
+
+    /// A certificate for a host.
+    pub fn for_host(&self, name: &str) -> ServerCertificate {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         ServerCertificate { certificate: certificate.pem(), key: key.serialize_pem() }
     }
@@ -65,4 +70,13 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         ServerCertificate { certificate: certificate.pem(), key: key.serialize_pem() }
     }
+}
+
+/// A certificate of an RSA key (PKCS#8, PEM), signed by itself and valid from 2020 until the end of a year.
+pub fn of_rsa(key: &str, until: i32) -> String {
+    let key = KeyPair::from_pem(key).unwrap();
+    let mut params = CertificateParams::new(vec!["sns.amazonaws.com".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(until, 12, 31);
+    params.self_signed(&key).unwrap().pem()
 }

@@ -1,8 +1,11 @@
 //! Owns the wish of a person to be forgotten.
 //!
 //! Invariants: afterwards no row has the address, its columns or words that name it; counts, states and numbers stay; a hash keeps later
-//! lists from bringing the address back, salted with what only this store has; what is overwritten is wiped from the file.
+//! lists from bringing the address back, salted with what only this store has; what is overwritten is wiped from the file, and what
+//! lies there in room that was given up before is found.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -131,4 +134,31 @@ pub(super) fn empty_the_log(path: &Path) -> Result<()> {
     let conn = rusqlite::Connection::open(path)?;
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(StoreError::from)
+}
+
+/// How much of the file is looked at at once, octets.
+const PIECE: usize = 1 << 20;
+
+/// Whether the file has an address in any place. SQLite moves rows between pages as a table grows, and leaves what it copied in the
+/// room that becomes free; nothing short of writing the file anew wipes that.
+pub(super) fn has_a_copy(path: &Path, key: &str) -> Result<bool> {
+    let failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
+    let mut file = File::open(path).map_err(failed)?;
+    let finder = memchr::memmem::Finder::new(key);
+    let mut piece = vec![0; PIECE + key.len()];
+    // What of the piece before may begin an address that ends in the next one.
+    let mut kept = 0;
+    loop {
+        let read = file.read(&mut piece[kept..]).map_err(failed)?;
+        if read == 0 {
+            return Ok(false);
+        }
+        let filled = kept + read;
+        piece[kept..filled].make_ascii_lowercase();
+        if finder.find(&piece[..filled]).is_some() {
+            return Ok(true);
+        }
+        kept = key.len().min(filled);
+        piece.copy_within(filled - kept..filled, 0);
+    }
 }

@@ -393,15 +393,17 @@ pub(super) fn stand_in_line(
     Ok(())
 }
 
-/// Ends a waiting message; what was tried is carried over. `because` gets "(perhaps sent)" where an attempt was uncertain.
+/// Ends a waiting message; what was tried is carried over. `because` gets "(perhaps sent)" where an attempt was uncertain and the
+/// state does not tell how that one went.
 pub(super) fn finish(conn: &Connection, message: i64, state: MessageState, now: i64, because: &str) -> Result<()> {
+    let open = !matches!(state, MessageState::Accepted | MessageState::Bounced);
     conn.prepare_cached(
         "INSERT INTO final (message, state, at, because, relay, last_attempt, attempts)
-         SELECT ?1, ?2, ?3, ?4 || CASE WHEN t.uncertain > 0 THEN ' (perhaps sent)' ELSE '' END,
+         SELECT ?1, ?2, ?3, ?4 || CASE WHEN t.uncertain > 0 AND ?5 THEN ' (perhaps sent)' ELSE '' END,
                 t.relay, t.last_attempt, coalesce(t.attempts, 0)
          FROM (SELECT 1) LEFT JOIN tried t ON t.message = ?1",
     )?
-    .execute(params![message, codec::state_code(state), now, because])?;
+    .execute(params![message, codec::state_code(state), now, because, open])?;
     Ok(())
 }
 

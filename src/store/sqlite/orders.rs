@@ -127,30 +127,51 @@ pub(super) fn settle_parked(db: &mut Db, ids: &[MessageId], fate: Fate, now: Tim
 
 /// False when it is not parked.
 fn settle_one(conn: &Connection, id: i64, fate: Fate, now: i64, counters: &mut Counters) -> Result<bool> {
-    let parked = conn
-        .prepare_cached("DELETE FROM parked WHERE message = ?1 RETURNING campaign, bucket, rank")?
-        .query_row([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
-        .optional()?;
-    let Some((campaign, bucket, rank)) = parked else { return Ok(false) };
-    counters.leave(campaign, bucket, Place::Parked);
-    let end = |state, because| {
-        sweep::end(conn, id, state, now, because)?;
-        Ok::<_, StoreError>(Place::Final(state))
-    };
-    let place = match fate {
-        Fate::Accepted => end(MessageState::Accepted, "settled by the operator")?,
-        Fate::Bounced => end(MessageState::Bounced, "settled by the operator")?,
+    let by_order =
+        |state, counters: &mut Counters| end_parked(conn, id, state, now, "settled by the operator", counters);
+    match fate {
+        Fate::Accepted => by_order(MessageState::Accepted, counters),
+        Fate::Bounced => by_order(MessageState::Bounced, counters),
         Fate::Retry => {
-            if intake::standing(conn, campaign)?.is_some_and(|c| c.state == CampaignState::Cancelled) {
-                end(MessageState::Cancelled, "its campaign was cancelled")?
+            let Some((campaign, bucket, rank)) = unpark(conn, id, counters)? else { return Ok(false) };
+            let place = if intake::standing(conn, campaign)?.is_some_and(|c| c.state == CampaignState::Cancelled) {
+                sweep::end(conn, id, MessageState::Cancelled, now, "its campaign was cancelled")?;
+                Place::Final(MessageState::Cancelled)
             } else {
                 intake::stand_in_line(conn, campaign, bucket, RETRY_TIER, rank, id)?;
                 Place::Retry
-            }
+            };
+            counters.enter(campaign, bucket, place);
+            Ok(true)
         }
-    };
-    counters.enter(campaign, bucket, place);
+    }
+}
+
+/// Ends a parked message in `state`; false when it is not parked.
+pub(super) fn end_parked(
+    conn: &Connection,
+    id: i64,
+    state: MessageState,
+    now: i64,
+    because: &str,
+    counters: &mut Counters,
+) -> Result<bool> {
+    let Some((campaign, bucket, _)) = unpark(conn, id, counters)? else { return Ok(false) };
+    sweep::end(conn, id, state, now, because)?;
+    counters.enter(campaign, bucket, Place::Final(state));
     Ok(true)
+}
+
+/// Takes a message from the parked ones: its campaign, bucket and rank; `None` when it is not parked.
+fn unpark(conn: &Connection, id: i64, counters: &mut Counters) -> Result<Option<(i64, i64, i64)>> {
+    let parked: Option<(i64, i64, i64)> = conn
+        .prepare_cached("DELETE FROM parked WHERE message = ?1 RETURNING campaign, bucket, rank")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    if let Some((campaign, bucket, _)) = parked {
+        counters.leave(campaign, bucket, Place::Parked);
+    }
+    Ok(parked)
 }
 
 pub(super) fn record_event(db: &mut Db, event: &EventRow) -> Result<()> {

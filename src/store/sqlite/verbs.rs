@@ -369,10 +369,16 @@ impl Store for SqliteStore {
 
     async fn forget(&self, key: &str, now: Timestamp) -> Result<Forgotten> {
         let key = key.to_owned();
-        let forgotten = self.write(move |db| forget::forget(db, &key, now)).await?;
+        let of = key.clone();
+        let mut forgotten = self.write(move |db| forget::forget(db, &of, now)).await?;
         if let Some(path) = self.path.clone() {
-            let emptied = tokio::task::spawn_blocking(move || forget::empty_the_log(&path)).await;
-            emptied.map_err(|error| StoreError::Unavailable(format!("the log could not be emptied: {error}")))??;
+            let looked = tokio::task::spawn_blocking(move || {
+                forget::empty_the_log(&path)?;
+                forget::has_a_copy(&path, &key)
+            });
+            let looked = looked.await;
+            forgotten.copy_left =
+                looked.map_err(|error| StoreError::Unavailable(format!("the log could not be emptied: {error}")))??;
         }
         Ok(forgotten)
     }

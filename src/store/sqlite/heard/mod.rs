@@ -1,9 +1,10 @@
 //! Owns the recording of reports from beyond the relay.
 //!
 //! Invariants: a report is known by its way and event, so a repeat finds itself; a message counts once per fate, whatever the way; what
-//! is counted belongs to the lane and the plan day of the send; no row of `final` is ever touched.
+//! is counted belongs to the lane and the plan day of the send; no row of `final` is ever changed.
 
 mod matching;
+mod told;
 pub(super) mod unknown;
 pub(super) mod views;
 
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::codec::{self, Result, micros};
+use super::counters::Counters;
 use super::engine::Db;
 use super::names::Names;
 use super::{lease, suppression};
@@ -32,6 +34,7 @@ pub(super) fn record(db: &mut Db, reports: &[Report], now: Timestamp) -> Result<
         recording.one(conn, names, report)?;
     }
     recording.flush(conn)?;
+    recording.counters.flush(conn)?;
     Ok(recording.done)
 }
 
@@ -45,6 +48,7 @@ struct Recording {
     came_back: BTreeMap<[i64; 5], i64>,
     /// The newest report of mail that went through, by relay and bucket.
     went_well: BTreeMap<[i64; 2], i64>,
+    counters: Counters,
     done: Recorded,
 }
 
@@ -74,6 +78,7 @@ impl Recording {
         if let Some(key) = key {
             self.hold_back(conn, report, key, &send, counts)?;
         }
+        told::settle(conn, report, self.now, &mut self.counters)?;
         if report.rule.is_none() && matches!(report.fate, Fate::Refused | Fate::Delayed) {
             unknown::collect_report(conn, names, report, &send)?;
         }
