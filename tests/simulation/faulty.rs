@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use hikagen::clock::SharedClock;
 use hikagen::core::campaign::{CampaignId, CampaignState, MessageId, MessageState, RevisionId};
 use hikagen::core::journal::Entry;
-use hikagen::core::lane::{Ledger, Verdict};
+use hikagen::core::lane::{Ledger, Showing, Verdict, VerdictKind};
 use hikagen::core::names::{BucketName, CampaignName, LaneKey, PoolName, RelayName};
 use hikagen::store::*;
 use jiff::Timestamp;
@@ -78,6 +78,16 @@ pub(crate) enum Planted {
     ClaimsTwice,
     /// Two workers own a relay at once: nobody looks at the lock.
     SharesLeases,
+    /// The gate hears of no deferral.
+    DeafToDeferrals,
+    /// The gate hears of no block.
+    DeafToBlocks,
+    /// The gate hears of no message that was tried.
+    DeafToAll,
+    /// A plan day that advances is written two rungs up.
+    ClimbsTwice,
+    /// A day that repeats is written as an advance.
+    AlwaysClimbs,
 }
 
 /// A store behind a gate.
@@ -124,6 +134,33 @@ macro_rules! pass {
                     }
                 }
                 Ok(memory)
+            }
+
+            async fn courses(&self, relay: &RelayName, since: Date) -> Result<Courses> {
+                let mut courses = self.gate.pass(self.inner.courses(relay, since)).await?;
+                for showing in courses.ledgers.iter_mut().map(|ledger| &mut ledger.showing) {
+                    match self.planted {
+                        Planted::DeafToDeferrals => showing.put_off = 0,
+                        Planted::DeafToBlocks => showing.blocks = 0,
+                        Planted::DeafToAll => *showing = Showing::default(),
+                        _ => {}
+                    }
+                }
+                Ok(courses)
+            }
+
+            async fn roll(&self, lease: &Lease, mut rolled: Rolled, now: Timestamp) -> Result<()> {
+                for verdict in &rolled.verdicts {
+                    let up = match self.planted {
+                        Planted::ClimbsTwice if verdict.kind == VerdictKind::Advance => 1,
+                        Planted::AlwaysClimbs if verdict.kind != VerdictKind::Advance => 1,
+                        _ => 0,
+                    };
+                    for ledger in rolled.ledgers.iter_mut().filter(|ledger| ledger.bucket == verdict.bucket) {
+                        ledger.warmup_day += up;
+                    }
+                }
+                self.gate.pass(self.inner.roll(lease, rolled, now)).await
             }
 
             async fn claim(&self, mut order: ClaimOrder) -> Result<Claimed> {
@@ -178,8 +215,6 @@ pass! {
     fn messages_like(&self, filter: MessageFilter, after: Option<MessageId>, limit: u32) -> Vec<MessageRow>;
     fn release(&self, lease: &Lease) -> ();
     fn outlook(&self, now: Timestamp) -> Outlook;
-    fn roll(&self, lease: &Lease, rolled: Rolled, now: Timestamp) -> ();
-    fn courses(&self, relay: &RelayName, since: Date) -> Courses;
     fn order_lane(&self, order: LaneOrder) -> ();
     fn unknowns(&self, lane: &LaneKey, day: Date) -> Vec<UnknownsOf>;
     fn note(&self, entries: Vec<Entry>) -> ();

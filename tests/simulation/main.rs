@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 
+mod auditor;
 mod carrier;
 mod faulty;
 mod judge;
+mod ramp;
 #[path = "../support/settings.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod settings;
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use carrier::{Mood, mix};
 use faulty::{Planted, Trouble};
+use ramp::{Ramp, RampAsk};
 use world::{Ask, World, live};
 
 fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
@@ -36,15 +39,19 @@ fn worlds() -> u32 {
     asked.unwrap_or(if std::env::var_os("HIKAGEN_LONG").is_some() { 2_000 } else { 200 }).max(50)
 }
 
-/// Runs `n` worlds on both processors' worth of threads and gathers what is broken.
+/// Runs worlds on both processors' worth of threads and gathers what is broken.
 fn all_hold(asks: Vec<Ask>) {
+    all_hold_by(asks, |ask| judged(ask).1);
+}
+
+fn all_hold_by<A: Copy + Sync + std::fmt::Debug>(asks: Vec<A>, judged: impl Fn(A) -> Vec<String> + Sync) {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let failures = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 while let Some(ask) = asks.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst)) {
-                    let (_, broken) = judged(*ask);
+                    let broken = judged(*ask);
                     if !broken.is_empty() {
                         failures.lock().unwrap().push(format!("{ask:?}: {broken:#?}"));
                     }
@@ -109,5 +116,43 @@ fn planted_faults_are_found() {
     ] {
         let (_, broken) = judged(ask);
         assert!(broken.iter().any(|b| b.contains(sign)), "{ask:?}: {broken:#?}");
+    }
+}
+
+fn ramp_judged(ask: RampAsk) -> (Ramp, Vec<String>) {
+    in_virtual_time(async {
+        let ramp = ramp::live(ask).await;
+        let broken = auditor::broken(&ramp).await;
+        (ramp, broken)
+    })
+}
+
+#[test]
+fn ramps_hold_back_when_the_destination_is_unhappy_and_climb_when_it_is_content() {
+    let n = worlds() / 5;
+    let calls = ramp_judged(RampAsk::new(0, Trouble::None)).0.calls;
+    let ask = |i: u32| {
+        let at = (mix(13, &i.to_string()) % u64::from(calls)) as u32;
+        let trouble = [Trouble::None, Trouble::DiesBefore(at), Trouble::DiesAfter(at)][(i % 3) as usize];
+        RampAsk::new(u64::from(i), trouble)
+    };
+    all_hold_by((0..n).map(ask).collect(), |ask| ramp_judged(ask).1);
+}
+
+/// Each fault of the gate, and the sign by which the auditor sees it in some world of these seeds.
+#[test]
+fn planted_faults_of_the_gate_are_found() {
+    for (planted, sign) in [
+        (Planted::DeafToDeferrals, "deferred"),
+        (Planted::DeafToBlocks, "blocked"),
+        (Planted::DeafToAll, "no advance after a full day"),
+        (Planted::ClimbsTwice, "more than a rung up"),
+        (Planted::AlwaysClimbs, "advanced though"),
+    ] {
+        let caught = (0..12).find(|seed| {
+            let calm = RampAsk { set_by: None, edited: false, idles: false, ..RampAsk::new(*seed, Trouble::None) };
+            ramp_judged(RampAsk { planted, ..calm }).1.iter().any(|b| b.contains(sign))
+        });
+        assert!(caught.is_some(), "{planted:?} was not seen in any world");
     }
 }

@@ -78,7 +78,7 @@ fn plan_text(seed: u64) -> String {
     )
 }
 
-struct PlainComposer;
+pub(crate) struct PlainComposer;
 
 impl Composer for PlainComposer {
     fn compose(&self, recipient: Recipient<'_>, _: &Identity, _: Timestamp) -> Result<Outgoing, ComposeError> {

@@ -67,9 +67,8 @@ fn stands_still(port: u16, budget: bool) -> (String, String) {
 async fn a_lane_that_floods_unknown_users_stops_before_the_carrier_blocks_it() {
     let (first, second) = (carrier().await, carrier().await);
     let (with, without) = (first.addr().port(), second.addr().port());
-    let [with, without] = tokio::task::spawn_blocking(move || [stands_still(with, true), stands_still(without, false)])
-        .await
-        .unwrap();
+    let [with, without] =
+        tokio::task::spawn_blocking(move || [stands_still(with, true), stands_still(without, false)]).await.unwrap();
     let (why, journal) = with;
     assert!(why.contains("(stop)") && !why.contains("(block)"), "{why}");
     assert!(why.contains("unknown users") && why.contains("budget of 3%"), "{why}");
