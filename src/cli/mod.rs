@@ -13,6 +13,7 @@ mod demo;
 mod feedback;
 mod forget;
 mod init;
+mod journal;
 mod lane;
 mod man;
 mod message;
@@ -80,6 +81,8 @@ enum Command {
     Status(status::Args),
     /// Show, pause and resume lanes
     Lane(lane::Args),
+    /// Show the decisions: who or which rule decided what about lanes and relays, when, and why
+    Journal(journal::Args),
     /// Let nothing leave, at once and over restarts, until resumed
     Pause(pause::PauseArgs),
     /// End a pause
@@ -121,6 +124,7 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Plan(args) => plan::run(args, context),
         Command::Status(args) => status::run(args, context),
         Command::Lane(args) => lane::run(args, context),
+        Command::Journal(args) => journal::run(&args, context),
         Command::Pause(args) => pause::pause(args, context),
         Command::Resume(args) => pause::resume(args, context),
         Command::Why(args) => why::run(args, context),
