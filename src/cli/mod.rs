@@ -20,6 +20,7 @@ mod message;
 mod pause;
 mod picture;
 mod plan;
+mod report;
 mod rules;
 mod run;
 mod schema;
@@ -81,6 +82,8 @@ enum Command {
     Status(status::Args),
     /// Show, pause and resume lanes
     Lane(lane::Args),
+    /// Report a plan day: plan, handovers, answers, the worst of them, what came back, and the verdict for the next day
+    Report(report::Args),
     /// Show the decisions: who or which rule decided what about lanes and relays, when, and why
     Journal(journal::Args),
     /// Let nothing leave, at once and over restarts, until resumed
@@ -124,6 +127,7 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Plan(args) => plan::run(args, context),
         Command::Status(args) => status::run(args, context),
         Command::Lane(args) => lane::run(args, context),
+        Command::Report(args) => report::run(&args, context),
         Command::Journal(args) => journal::run(&args, context),
         Command::Pause(args) => pause::pause(args, context),
         Command::Resume(args) => pause::resume(args, context),

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod chart;
+pub mod daily;
 pub mod heard;
 pub mod holds;
 pub mod journal;
