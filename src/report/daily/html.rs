@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use jiff::tz::TimeZone;
 
 use super::text::{
-    ANSWERS_EN, ANSWERS_JA, CAMPAIGN_EN, CAMPAIGN_JA, LANES_EN, LANES_JA, came_back, none_of_campaigns, none_of_lanes,
-    sentence, share,
+    ANSWERS_EN, ANSWERS_JA, CAMPAIGN_EN, CAMPAIGN_JA, LANES_EN, LANES_JA, VERDICTS_EN, VERDICTS_JA, came_back,
+    none_of_campaigns, none_of_lanes, sentence, share,
 };
 use super::{Daily, DailyLane, DailyRelay, Figures, Lang};
 use crate::core::lane::VerdictKind;
@@ -27,7 +27,7 @@ h3{font-size:15px;margin:22px 0 6px}p{margin:4px 0}.faint{color:var(--faint)}\
 .tile b{display:block;font-size:21px;font-variant-numeric:tabular-nums}\
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px}\
 th{text-align:left;font-weight:600;color:var(--faint);white-space:nowrap}\
-th,td{padding:4px 10px 4px 0;border-bottom:1px solid var(--rule);vertical-align:top}\
+th,td{padding:4px 14px 4px 0;border-bottom:1px solid var(--rule);vertical-align:top}\
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td:first-child{white-space:nowrap}\
 code{font:13px ui-monospace,'Noto Sans Mono CJK JP',monospace;overflow-wrap:anywhere}\
 .mark{font-weight:600;white-space:nowrap}.good{color:var(--good)}.wait{color:var(--wait)}.bad{color:var(--bad)}\
@@ -152,18 +152,20 @@ impl DailyRelay {
     }
 
     fn verdict_table(&self, lang: Lang) -> String {
-        let head = lang.pick(["Lane", "Next day", "Why"], ["レーン", "翌日", "理由"]).map(str::to_owned);
+        let head = capitals(lang.pick(VERDICTS_EN, VERDICTS_JA));
         let row = |lane: &DailyLane| {
             let mark = match lane.verdict.kind {
                 VerdictKind::Advance => "good",
                 VerdictKind::Hold | VerdictKind::NoVerdict => "wait",
                 VerdictKind::StepBack | VerdictKind::Stop => "bad",
             };
-            let next = format!("<span class=\"mark {mark}\">{}</span>", safe(&lane.next(lang)));
-            vec![safe(&lang.bucket(&lane.bucket)), next, safe(&lane.why(lang))]
+            let [verdict, day, quota] = lane.next(lang).map(|cell| safe(&cell.replace("->", "→")));
+            let verdict = format!("<span class=\"mark {mark}\">{verdict}</span>");
+            vec![safe(&lang.bucket(&lane.bucket)), verdict, day, quota, safe(&lane.why(lang))]
         };
         let rows: Vec<Vec<String>> = self.lanes.iter().map(row).collect();
-        table(&head, &[], &rows)
+        let note = self.unwritten(lang).map(|note| format!("<p class=\"faint\">{note}</p>\n")).unwrap_or_default();
+        note + &table(&head, &[2, 3], &rows)
     }
 
     fn answered(&self, lang: Lang) -> AnsweredChart {

@@ -169,7 +169,45 @@ impl Lang {
                 None => format!("ウォームアップ {day} 日目"),
             };
         }
-        words.strip_prefix("plan ").map_or_else(|| words.to_owned(), |plan| format!("計画 {plan}"))
+        match words.strip_prefix("plan ").map(|plan| plan.split_once(", from ").unwrap_or((plan, ""))) {
+            Some((plan, "")) => format!("計画 {plan}"),
+            Some((plan, source)) => format!("計画 {plan}（{source}）"),
+            None => words.to_owned(),
+        }
+    }
+
+    /// Why something was decided; what others said stays as it was written.
+    pub(super) fn because(self, words: &str) -> String {
+        if self == Self::En {
+            return words.to_owned();
+        }
+        let deferrals =
+            words.strip_prefix("more than ").and_then(|rest| rest.strip_suffix(" of the last answers were deferrals"));
+        match words {
+            "enough good answers" => "良好な応答が続いたため".to_owned(),
+            "the first plan of this relay" => "このリレーの最初の計画".to_owned(),
+            "the operator resumed" => "オペレーターによる再開".to_owned(),
+            "no lane changed" => "レーンの変更なし".to_owned(),
+            _ => deferrals.map_or_else(
+                || words.to_owned(),
+                |share| format!("直近の応答のうち一時拒否が {} を超えたため", share.replace('%', " %")),
+            ),
+        }
+    }
+
+    /// Who decided.
+    pub(super) fn by(self, by: &str) -> String {
+        let ja = match by {
+            "gate" => "判定",
+            "throttling" => "自動調整",
+            "budget" => "宛先不明の上限",
+            "block" => "ブロックの応答",
+            "stop" => "停止の規則",
+            "fault" => "障害",
+            "rules" => "応答ルール",
+            other => other,
+        };
+        self.pick(by, ja).to_owned()
     }
 
     pub(super) fn reason(self, reason: Reason) -> &'static str {

@@ -193,6 +193,3 @@ pub struct DailyCampaign {
     /// Messages per state, as they are now.
     pub messages: Counts,
 }
-
-#[cfg(test)]
-mod tests;

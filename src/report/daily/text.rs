@@ -33,10 +33,7 @@ impl Daily {
     }
 
     fn render_campaigns(&self, lang: Lang, zone: &TimeZone) -> String {
-        let mut table = match lang {
-            Lang::En => Table::new(CAMPAIGN_EN, &[2, 3, 4, 5, 6]),
-            Lang::Ja => Table::new(CAMPAIGN_JA, &[2, 3, 4, 5, 6]),
-        };
+        let mut table = Table::new(lang.pick(CAMPAIGN_EN, CAMPAIGN_JA), &[2, 3, 4, 5, 6]);
         for row in self.campaign_rows(lang, zone) {
             table.row(row);
         }
@@ -95,6 +92,9 @@ pub(super) const CAMPAIGN_JA: [&str; 8] =
     ["キャンペーン", "状態", "通数", "受理", "バウンス", "送信対象外", "残り", "終了・期限"];
 pub(super) const ANSWERS_EN: [&str; 5] = ["TIMES", "LANE", "ANSWER", "MEANING", "THEN"];
 pub(super) const ANSWERS_JA: [&str; 5] = ["回数", "レーン", "応答", "意味", "対応"];
+
+pub(super) const VERDICTS_EN: [&str; 5] = ["LANE", "VERDICT", "WARM-UP DAY", "QUOTA", "WHY"];
+pub(super) const VERDICTS_JA: [&str; 5] = ["レーン", "判定", "ウォームアップ日", "割当", "理由"];
 
 pub(super) fn none_of_campaigns(lang: Lang) -> &'static str {
     lang.pick("none was open, none ended", "実施中・終了したキャンペーンはありません")
@@ -174,10 +174,7 @@ impl DailyRelay {
         if self.lanes.is_empty() {
             return out + &format!("  {}\n", none_of_lanes(lang));
         }
-        let mut table = match lang {
-            Lang::En => Table::new(LANES_EN, &[1, 2, 3, 4, 5, 6, 7, 8]),
-            Lang::Ja => Table::new(LANES_JA, &[1, 2, 3, 4, 5, 6, 7, 8]),
-        };
+        let mut table = Table::new(lang.pick(LANES_EN, LANES_JA), &[1, 2, 3, 4, 5, 6, 7, 8]);
         for lane in &self.lanes {
             table.row(lane.cells(lang));
         }
@@ -185,19 +182,39 @@ impl DailyRelay {
         out += &format!("  {}: {}\n", lang.pick("all lanes", "全レーン"), sentence(&self.total, lang));
         let returned: Vec<String> = self.lanes.iter().filter_map(|lane| lane.returned(lang)).collect();
         out += &block(lang.pick("Came back from beyond the relay", "リレーの先から戻ったもの"), &returned);
-        let answers: Vec<[String; 5]> = self.answer_rows(lang);
-        if !answers.is_empty() {
-            let mut table = match lang {
-                Lang::En => Table::new(ANSWERS_EN, &[0]),
-                Lang::Ja => Table::new(ANSWERS_JA, &[0]),
-            };
-            answers.into_iter().for_each(|row| table.row(row));
-            let head = lang.pick("Worst answers", "目立った応答（重い順）");
-            out += &format!("\n  {head}\n{}", table.render("    "));
-        }
+        let times = lang.pick("x", "回");
+        let answers: Vec<String> = self
+            .answer_rows(lang)
+            .into_iter()
+            .map(|[n, lane, answer, meaning, then]| format!("{n} {times}  {lane}  {answer}\n        {meaning}: {then}"))
+            .collect();
+        out += &block(lang.pick("Worst answers", "目立った応答（重い順）"), &answers);
         out += &block(lang.pick("Pauses and other decisions", "一時停止などの決定"), &self.decision_lines(lang, zone));
-        let verdicts: Vec<String> = self.lanes.iter().map(|lane| lane.follows(lang)).collect();
-        out + &block(lang.pick("Verdict for the next day", "翌日の判定"), &verdicts)
+        let mut table = Table::new(lang.pick(VERDICTS_EN, VERDICTS_JA), &[]);
+        for lane in &self.lanes {
+            let [verdict, day, quota] = lane.next(lang);
+            table.row([lang.bucket(&lane.bucket), verdict, day, quota, lane.why(lang)]);
+        }
+        let note = self.unwritten(lang).map(|note| format!("    {note}\n")).unwrap_or_default();
+        let head = lang.pick("Verdict for the next day", "翌日の判定");
+        out + &format!("\n  {head}\n{note}{}", table.render("    "))
+    }
+
+    /// What is to be said where verdicts are not written yet.
+    pub(super) fn unwritten(&self, lang: Lang) -> Option<&'static str> {
+        if self.lanes.iter().all(|lane| lane.verdict.written) {
+            return None;
+        }
+        Some(match self.finished {
+            true => lang.pick(
+                "Not written yet: the worker writes it when it begins the next plan day.",
+                "未確定です。ワーカーが次の計画日を始めるときに確定します。",
+            ),
+            false => lang.pick(
+                "As things stand: the plan day still runs.",
+                "現時点の見込みです。計画日はまだ終わっていません。",
+            ),
+        })
     }
 
     /// Worst answers, cell by cell.
@@ -236,13 +253,14 @@ impl DailyRelay {
             };
             let (before, after) = (lang.state(&decision.before), lang.state(&decision.after));
             let change = if before == after { after } else { format!("{before} -> {after}") };
-            let why: String = decision.because.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let because = lang.because(&decision.because);
+            let why: String = because.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             let (open, close) = lang.pick((" (by ", ")"), ("（", "）"));
             format!(
                 "{}  {}  {about}: {change}; {why}{open}{}{close}",
                 at(decision.at, zone),
                 lang.decision(decision.kind),
-                decision.by
+                lang.by(&decision.by)
             )
         };
         self.decisions.iter().map(line).collect()
@@ -279,17 +297,12 @@ impl DailyLane {
         (!back.is_empty()).then(|| format!("{}: {back}", lang.bucket(&self.bucket)))
     }
 
-    /// What follows, without the lane: `advance to warm-up day 4, quota 700`.
-    pub(super) fn next(&self, lang: Lang) -> String {
+    /// What follows: the verdict, the next warm-up day, the next quota.
+    pub(super) fn next(&self, lang: Lang) -> [String; 3] {
         let v = &self.verdict;
-        let (after, quota) = (v.after, number(v.quota.into()));
-        let word = lang.verdict(v.kind);
-        match (v.written, lang) {
-            (true, Lang::En) => format!("{word}: warm-up day {after}, quota {quota}"),
-            (false, Lang::En) => format!("{word}, as things stand: warm-up day {after}, quota {quota}"),
-            (true, Lang::Ja) => format!("{word}: ウォームアップ {after} 日目、割当 {quota} 通"),
-            (false, Lang::Ja) => format!("{word}（現時点の見込み）: ウォームアップ {after} 日目、割当 {quota} 通"),
-        }
+        let day = if v.before == v.after { v.after.to_string() } else { format!("{} -> {}", v.before, v.after) };
+        let quota = format!("{} -> {}", number(self.figures.quota), number(v.quota.into()));
+        [lang.verdict(v.kind).to_owned(), day, quota]
     }
 
     /// Why, in the reader's language where the figures tell it.
@@ -305,9 +318,5 @@ impl DailyLane {
             Lang::Ja => v.because_ja.as_ref().unwrap_or(&v.because),
         };
         format!("{because}{eased}")
-    }
-
-    fn follows(&self, lang: Lang) -> String {
-        format!("{}: {}\n      {}", lang.bucket(&self.bucket), self.next(lang), self.why(lang))
     }
 }
