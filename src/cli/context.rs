@@ -156,7 +156,7 @@ impl Context {
             )));
         }
         let read = config_file::load(path);
-        read.value.ok_or_else(|| {
+        read.value.map(|config| config.in_force_at(self.clock.now())).ok_or_else(|| {
             let problems: Vec<_> = read.problems.into_iter().filter(|p| p.severity == Severity::Problem).collect();
             let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
             Failure::refused(format!("{} is refused\n\n{}", path.display(), render(&problems, coloured).trim_end()))

@@ -13,12 +13,14 @@ mod demo;
 mod feedback;
 mod forget;
 mod init;
+mod journal;
 mod lane;
 mod man;
 mod message;
 mod pause;
 mod picture;
 mod plan;
+mod report;
 mod rules;
 mod run;
 mod schema;
@@ -80,6 +82,10 @@ enum Command {
     Status(status::Args),
     /// Show, pause and resume lanes
     Lane(lane::Args),
+    /// Report a plan day: plan, handovers, answers, the worst of them, what came back, and the verdict for the next day
+    Report(report::Args),
+    /// Show the decisions: who or which rule decided what about lanes and relays, when, and why
+    Journal(journal::Args),
     /// Let nothing leave, at once and over restarts, until resumed
     Pause(pause::PauseArgs),
     /// End a pause
@@ -121,6 +127,8 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Plan(args) => plan::run(args, context),
         Command::Status(args) => status::run(args, context),
         Command::Lane(args) => lane::run(args, context),
+        Command::Report(args) => report::run(&args, context),
+        Command::Journal(args) => journal::run(&args, context),
         Command::Pause(args) => pause::pause(args, context),
         Command::Resume(args) => pause::resume(args, context),
         Command::Why(args) => why::run(args, context),

@@ -1,9 +1,10 @@
-//! Owns `plan show`, `plan check` and `plan curves`: what a plan means, day by day, what is wrong with it, and what it can name.
+//! Owns `plan show`, `plan check`, `plan diff` and `plan curves`: what a plan means, day by day, what is wrong with it, and what it can name.
 //!
 //! Invariants: a plan is judged with the shipped destination groups, or those of the configuration when there is one;
 //! every problem is shown at once; nothing is written anywhere.
 
 mod curves;
+mod diff;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,6 +62,8 @@ enum What {
         #[arg(long)]
         strict: bool,
     },
+    /// Show what a plan changes for today and the coming days, before it is applied: the one in force against the file now
+    Diff(diff::Args),
     /// List the published curves that a plan can name as `curve: { preset: NAME }`
     Curves,
 }
@@ -69,6 +72,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     match args.what {
         What::Show { plan, days, yaml, svg } => show(&plan, days, yaml, svg.as_deref(), context),
         What::Check { plan, strict } => check(&plan, strict, context),
+        What::Diff(args) => diff::run(&args, context),
         What::Curves => curves::list(context),
     }
 }

@@ -74,6 +74,7 @@ fn relay(name: RelayName, plan: Arc<Plan>) -> RelaySettings {
         plan_source: plan.name.to_string(),
         plan,
         ears: Vec::new(),
+        next_plan: None,
         warmup: Warmup { day: 1, started: None },
         limits: RelayLimits::default(),
         envelope_from: None,

@@ -25,11 +25,11 @@ use secrecy::ExposeSecret as _;
 use super::ears::ears;
 use super::fields::Fields;
 use super::groups_file::{Destinations, read_destinations};
-use super::keys::configuration::{CONFIGURATION, WORKER};
+use super::keys::configuration::{CONFIGURATION, NEXT_PLAN, WORKER};
 use super::plan_file::{self, read_plan_file, timezone_differs};
 use super::problem::{Problem, Problems, Read, Severity, SourceFile, Span, did_you_mean, quoted};
 use super::secret::Keepers;
-use super::settings::{Config, LogFormat, RelaySettings, RetrySettings, Secret, WorkerSettings};
+use super::settings::{Config, LogFormat, NextPlan, RelaySettings, RetrySettings, Secret, WorkerSettings};
 use super::shipped::{shipped_plan, shipped_plan_names};
 use super::struck::struck_out;
 use super::tree::{self, Kind, Node};
@@ -238,6 +238,7 @@ impl Reader<'_> {
                 continue;
             };
             let plan = self.plan(&fields, destinations);
+            let next_plan = self.next_plan(&fields, destinations);
             // Of a kind that is not known nothing can be filled in, so what is missing would be told for nothing.
             let Ok(known) = relay::known(&fields) else { continue };
             let at = fields.node("kind").map_or(entry.key_span, |node| node.span);
@@ -246,7 +247,7 @@ impl Reader<'_> {
             let Some(whole) = Fields::of(problems, &filled, entry.key_span, "the settings of a relay") else {
                 continue;
             };
-            let given = relay::Given { keepers: &self.keepers, retry, name, plan, known };
+            let given = relay::Given { keepers: &self.keepers, retry, name, plan, next_plan, known };
             if let Some(relay) = relay::read(&whole, given) {
                 let mut places = BTreeMap::new();
                 relay::places("", Some(fields), &mut places);
@@ -266,6 +267,17 @@ impl Reader<'_> {
             self.plans.insert(name.to_owned(), read);
         }
         self.plans.get(name).cloned().flatten().map(|plan| (plan, name.to_owned()))
+    }
+
+    /// The plan that follows.
+    fn next_plan(&mut self, fields: &Fields<'_>, destinations: Option<&Destinations>) -> Option<NextPlan> {
+        let map = fields.map("next_plan", "plan and from")?;
+        map.known(&NEXT_PLAN);
+        let plan = self.plan(&map, destinations);
+        let from = map.required("from", "the first plan day of the next plan, such as 2026-12-01");
+        let from = from.and_then(|_| map.read("from", pieces::date));
+        let (plan, source) = plan?;
+        Some(NextPlan { plan, source, from: from? })
     }
 
     fn read_plan(

@@ -9,11 +9,11 @@ use serde::Serialize;
 use super::config_file::Written;
 use super::plan_file::{show_avoid, show_window};
 use super::settings::{
-    Answers, DEFAULT_CONNECTION_AGE, DEFAULT_CONNECTIONS, DEFAULT_MESSAGES_PER_CONNECTION, Login, Mechanism, Proof,
-    RelaySettings, Signs, Uncertain,
+    Answers, DEFAULT_CONNECTION_AGE, DEFAULT_CONNECTIONS, DEFAULT_MESSAGES_PER_CONNECTION, Login, Mechanism, NextPlan,
+    Proof, RelaySettings, Signs, Uncertain,
 };
 use super::shipped::shipped_plan;
-use crate::core::plan::{Avoid, LanePlan, Source, Sourced};
+use crate::core::plan::{Avoid, LanePlan, Plan, Source, Sourced};
 use crate::core::units::{Rate, grouped, show_span};
 
 /// A setting.
@@ -66,6 +66,7 @@ pub fn relay_in_force(relay: &RelaySettings, written: &Written) -> Vec<InForce> 
         say("pipelining", if relay.pipelining { "on" } else { "off" }.to_owned()),
         say("uncertain", if relay.uncertain == Uncertain::Retry { "retry" } else { "park" }.to_owned()),
         say("plan", plan(relay)),
+        say("next_plan", or(relay.next_plan.as_ref().map(next_plan), "none")),
         say("warmup.day", relay.warmup.day.to_string()),
         say("warmup.started", or(relay.warmup.started.map(|date| date.to_string()), "at once")),
         say("limits.rate", or(limits.rate.map(|rate| rate.to_string()), "none")),
@@ -125,9 +126,17 @@ fn signs(relay: &RelaySettings) -> String {
 }
 
 fn plan(relay: &RelaySettings) -> String {
-    let shipped = shipped_plan(&relay.plan_source).is_some();
-    let from = if shipped { "shipped".to_owned() } else { format!("from {}", relay.plan_source) };
-    format!("{}, {from}", relay.plan.name)
+    named(&relay.plan, &relay.plan_source)
+}
+
+fn next_plan(next: &NextPlan) -> String {
+    format!("{}, in force from {} on", named(&next.plan, &next.source), next.from)
+}
+
+fn named(plan: &Plan, source: &str) -> String {
+    let shipped = shipped_plan(source).is_some();
+    let from = if shipped { "shipped".to_owned() } else { format!("from {source}") };
+    format!("{}, {from}", plan.name)
 }
 
 fn headers(relay: &RelaySettings) -> Option<String> {

@@ -5,6 +5,7 @@
 
 pub mod bare;
 pub mod campaign_file;
+pub mod compared;
 pub mod config_file;
 pub mod curves;
 pub mod ears;

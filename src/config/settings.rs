@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
@@ -78,6 +79,8 @@ pub struct RelaySettings {
     pub ears: Vec<String>,
     /// Where the plan came from: a path, or the name of a shipped plan.
     pub plan_source: String,
+    /// The plan that follows, from one plan day on.
+    pub next_plan: Option<NextPlan>,
     /// Where a lane starts when it is first seen.
     pub warmup: Warmup,
     /// The account's own limits.
@@ -104,7 +107,44 @@ pub struct RelaySettings {
     pub retry: RetrySettings,
 }
 
+/// A plan that follows another.
+#[derive(Debug, Clone)]
+pub struct NextPlan {
+    /// The plan, resolved.
+    pub plan: Arc<Plan>,
+    /// Where it came from, as [`RelaySettings::plan_source`].
+    pub source: String,
+    /// The first plan day on which it is in force.
+    pub from: Date,
+}
+
+impl Config {
+    /// The configuration at a time: a next plan whose plan day has come is the plan of its relay.
+    #[must_use]
+    pub fn in_force_at(mut self, now: Timestamp) -> Self {
+        for settings in self.relays.values_mut() {
+            if let Some(changed) = settings.in_force_at(now) {
+                *settings = Arc::new(changed);
+            }
+        }
+        self
+    }
+}
+
 impl RelaySettings {
+    /// The settings with the next plan in force, where its plan day has come. `None`: they stay as they are.
+    #[must_use]
+    pub fn in_force_at(&self, now: Timestamp) -> Option<Self> {
+        let next = self.next_plan.as_ref()?;
+        let mut terms = self.terms();
+        terms.come_to(now).then(|| Self {
+            plan: terms.plan,
+            plan_source: next.source.clone(),
+            next_plan: None,
+            ..self.clone()
+        })
+    }
+
     /// What it puts on a message.
     #[must_use]
     pub fn identity(&self) -> Identity {
@@ -129,6 +169,7 @@ impl RelaySettings {
         Terms {
             relay: self.name.clone(),
             plan: Arc::clone(&self.plan),
+            next: self.next_plan.as_ref().map(|next| (next.from, Arc::clone(&next.plan))),
             first_day: self.warmup.day,
             started: self.warmup.started,
             rate: self.limits.rate,

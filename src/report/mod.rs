@@ -6,12 +6,15 @@
 
 pub mod audit;
 pub mod chart;
+pub mod daily;
 pub mod heard;
 pub mod holds;
+pub mod journal;
 pub mod json;
 pub mod law;
 pub mod overview;
 pub mod picture;
+pub mod revision;
 pub mod seeds;
 pub mod signing;
 pub mod why;

@@ -270,6 +270,10 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<AttemptRow>, StoreError>;
 
+    /// How a lane's attempts of a plan day were answered where they were not accepted: alike answers together, the most frequent
+    /// first, at most `limit` kinds. What was folded is not among them.
+    async fn day_answers(&self, lane: &LaneKey, day: Date, limit: u32) -> Result<Vec<AnswerCount>, StoreError>;
+
     /// The raw material of an audit: attempts per lane and plan day, recounted from the attempts themselves (and the counts of
     /// those that were folded), with what is in the air.
     async fn recount(&self, since: Date) -> Result<Vec<RecountRow>, StoreError>;

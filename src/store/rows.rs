@@ -526,6 +526,15 @@ pub struct AttemptRow {
     pub counted: bool,
 }
 
+/// Answers of one kind on a lane's plan day: refusals and deferrals with the same code, rule and consequence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnswerCount {
+    /// How many attempts were answered so.
+    pub n: u64,
+    /// The last of them.
+    pub last: AttemptRow,
+}
+
 /// When a counted attempt left. The class is that of its claim ([`ClaimRef::class`]): transactional mail obeys no window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Release {

@@ -56,8 +56,10 @@ impl Owner {
         if self.store_rests.is_some_and(|until| now.up < until) {
             return;
         }
-        if self.claiming.is_none() && now.at >= self.schedule.day_ends() {
-            if let Err(error) = self.last_look(now).await {
+        if self.claiming.is_none() {
+            if now.at >= self.schedule.day_ends()
+                && let Err(error) = self.last_look(now).await
+            {
                 return self.store_failed(&error, now);
             }
             if let Some(rollover) = self.schedule.begin_day(now) {
@@ -65,6 +67,7 @@ impl Owner {
                 pending.verdicts.extend(rollover.verdicts);
                 pending.ledgers.extend(rollover.ledgers);
             }
+            self.follow_plan(now).await;
         }
         self.gather_changes();
         let Some(rollover) = self.rollover.take() else { return };

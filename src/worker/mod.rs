@@ -14,6 +14,7 @@ mod line;
 mod moments;
 mod outbox;
 mod outcome;
+mod plans;
 mod relay_loop;
 mod view;
 

@@ -19,6 +19,7 @@ use super::events::{EventKind, Subject};
 use super::hearing::Hearing;
 use super::line::{Word, Words};
 use super::outbox::{Connections, Open, Outbox};
+use super::plans::record_plan;
 use super::view::View;
 use crate::config::{Config, RelaySettings};
 use crate::core::lane::Held;
@@ -29,8 +30,8 @@ use crate::core::retry::RetryTerms;
 use crate::core::schedule::{Rollover, Schedule, Terms};
 use crate::relay::{Connection, Relay};
 use crate::store::{
-    Claim, Courses, Lease, Outlook, Pause, PauseCause, PlanRevision, RelayMemory, ReportRow, Rolled, Scope, Settled,
-    Settlement, StoreError,
+    Claim, Courses, Lease, Outlook, Pause, PauseCause, RelayMemory, ReportRow, Rolled, Scope, Settled, Settlement,
+    StoreError,
 };
 
 /// How often a lease that another worker holds is asked for again.
@@ -126,11 +127,6 @@ fn terms_of(settings: &RelaySettings, ahead: Duration) -> Terms {
     Terms { ahead, ..settings.terms() }
 }
 
-/// The plan in force, as the store keeps it.
-fn plan_of(settings: &RelaySettings, owner: &str) -> PlanRevision {
-    PlanRevision { name: settings.plan.name.clone(), text: settings.plan.text.to_string(), by: owner.to_owned() }
-}
-
 /// Lanes that a carrier blocked lately, and when.
 fn remembered_blocks(memory: &RelayMemory) -> Vec<(BucketName, Timestamp)> {
     let blocks = memory.pauses.iter().filter(|p| p.cause == PauseCause::Block);
@@ -199,9 +195,8 @@ impl RelayTask {
             );
             self.shared.tell(EventKind::Uncertain, Subject::Relay(settings.name.clone()), text).await;
         }
-        if store.record_plan(&settings.name, plan_of(&settings, &parts.owner), now.at).await? {
-            tracing::info!(relay = %settings.name, plan = %settings.plan.name, "a new revision of the plan is in force");
-        }
+        let groups = self.config.borrow().groups.clone();
+        record_plan(&**store, &settings, &groups, &parts.owner, now.at).await?;
         let memory = store.memory(&lease, now.at).await?;
         let blocks = remembered_blocks(&memory);
         let core_terms = terms_of(&settings, parts.pacing.ahead);
@@ -304,8 +299,8 @@ impl RelayTask {
                 tracing::warn!(%error, "the relay's pause could not be lifted");
             }
         }
-        let plan = plan_of(&settings, &self.shared.parts.owner);
-        if let Err(error) = store.record_plan(&settings.name, plan, now.at).await {
+        let by = &self.shared.parts.owner;
+        if let Err(error) = record_plan(&**store, &settings, &config.groups, by, now.at).await {
             tracing::warn!(%error, "the plan's revision could not be recorded");
         }
         (owner.settings, owner.config) = (settings, config);

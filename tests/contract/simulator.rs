@@ -44,6 +44,7 @@ fn settings(port: u16, login: Option<(&str, &str)>) -> Arc<RelaySettings> {
         hello: None,
         plan: Arc::new(plan),
         plan_source: "steady".to_owned(),
+        next_plan: None,
         ears: Vec::new(),
         warmup: Warmup { day: 1, started: None },
         limits: RelayLimits::default(),

@@ -236,6 +236,7 @@ pass! {
     fn place_in_line(&self, id: MessageId) -> Option<u64>;
     fn attempts(&self, id: MessageId) -> Vec<AttemptRow>;
     fn lane_attempts(&self, relay: &RelayName, bucket: &BucketName, limit: u32) -> Vec<AttemptRow>;
+    fn day_answers(&self, lane: &LaneKey, day: Date, limit: u32) -> Vec<AnswerCount>;
     fn recount(&self, since: Date) -> Vec<RecountRow>;
     fn releases(&self, relay: &RelayName, bucket: Option<&BucketName>, day: Date) -> Vec<Release>;
     fn events(&self, limit: u32) -> Vec<EventRow>;

@@ -56,6 +56,7 @@ fn relay(name: &str, port: u16, plan: &str, groups: &Groups) -> Arc<RelaySetting
         plan: Arc::new(read.value.unwrap_or_else(|| panic!("{}", shown.join("\n")))),
         plan_source: "plan.yaml".to_owned(),
         ears: Vec::new(),
+        next_plan: None,
         warmup: Warmup { day: 1, started: None },
         limits: RelayLimits::default(),
         envelope_from: None,

@@ -67,6 +67,7 @@ pub fn relay(port: u16) -> RelaySettings {
         hello: None,
         plan: plan(1_000_000),
         plan_source: "built for the test".into(),
+        next_plan: None,
         ears: Vec::new(),
         warmup: Warmup { day: 1, started: None },
         limits: RelayLimits::default(),

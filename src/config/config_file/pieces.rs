@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::civil::Date;
+
 use crate::compose::{LINE_MAX, is_header_name, is_own_header};
 use crate::config::fields::Fields;
 use crate::config::keys::configuration::RETRY;
@@ -28,6 +30,17 @@ pub(super) fn retry(fields: &Fields<'_>, base: RetrySettings) -> RetrySettings {
         lifetime: map.duration("lifetime").unwrap_or(base.lifetime),
         uncertain: map.duration("uncertain").unwrap_or(base.uncertain),
     }
+}
+
+/// A plan day or the like. A time behind the date would read, and be ignored.
+pub(super) fn date(problems: &Problems, node: &Node) -> Option<Date> {
+    const WHAT: &str = "a date such as 2026-11-20";
+    let text = problems.text(node, WHAT)?;
+    let date = text.parse::<Date>().ok().filter(|_| text.len() == 10);
+    if date.is_none() {
+        problems.expected(node, WHAT);
+    }
+    date
 }
 
 /// How long details are kept: a span, or `forever`.

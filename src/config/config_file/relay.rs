@@ -5,8 +5,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::civil::Date;
-
 use super::{auth, dkim, pieces};
 use crate::compose::TOKEN_LETTERS;
 use crate::config::fields::Fields;
@@ -15,7 +13,7 @@ use crate::config::presets::{preset, unknown_kind};
 use crate::config::problem::{Problems, Span, quoted};
 use crate::config::secret::Keepers;
 use crate::config::settings::{
-    Answers, Known, RelayLimits, RelaySettings, RetrySettings, Signs, Timeouts, TlsMode, Uncertain, Warmup,
+    Answers, Known, NextPlan, RelayLimits, RelaySettings, RetrySettings, Signs, Timeouts, TlsMode, Uncertain, Warmup,
 };
 use crate::config::tree::{Kind, Node};
 use crate::core::address::Address;
@@ -53,12 +51,14 @@ pub(super) struct Given<'a> {
     pub(super) name: Option<RelayName>,
     /// The plan, and what the configuration calls it.
     pub(super) plan: Option<(Arc<Plan>, String)>,
+    /// The plan that follows.
+    pub(super) next_plan: Option<NextPlan>,
     pub(super) known: Option<Known>,
 }
 
 /// Reads the entry of a relay. Everything is looked at before a missing piece ends it.
 pub(super) fn read(fields: &Fields<'_>, given: Given<'_>) -> Option<RelaySettings> {
-    let Given { keepers, retry, name, plan, known } = given;
+    let Given { keepers, retry, name, plan, next_plan, known } = given;
     fields.known(&RELAY);
     let host = fields.required("host", "the relay's host name or address").and(fields.read("host", pieces::host));
     let tls = tls(fields, host.as_deref());
@@ -94,6 +94,7 @@ pub(super) fn read(fields: &Fields<'_>, given: Given<'_>) -> Option<RelaySetting
         hello,
         plan,
         plan_source,
+        next_plan,
         ears: Vec::new(),
         warmup,
         limits,
@@ -167,15 +168,7 @@ fn warmup(fields: &Fields<'_>) -> Warmup {
     let fresh = Warmup { day: 1, started: None };
     let Some(map) = fields.map("warmup", "day or started") else { return fresh };
     map.known(&WARMUP);
-    let started = map.read("started", |problems, node| {
-        // A time behind the date would read, and be ignored.
-        let text = problems.text(node, "a date such as 2026-11-20")?;
-        let date = text.parse::<Date>().ok().filter(|_| text.len() == 10);
-        if date.is_none() {
-            problems.expected(node, "a date such as 2026-11-20");
-        }
-        date
-    });
+    let started = map.read("started", pieces::date);
     let day = map.read("day", |problems, node| {
         let text = problems.text(node, "a warm-up day")?;
         let day = crate::core::units::count(text).ok().filter(|day| (1..=400).contains(day));

@@ -95,6 +95,7 @@ pub static RELAY: Table = Table::new(
         Key::new("hello", Scalar(&HOST), "Name given in EHLO. Default: the sending domain."),
         Key::new("plan", Either(&[Shipped(plans), Scalar(&PATH)]), "Path of a plan, relative to this file, or the name of a shipped one.")
             .required(),
+        Key::new("next_plan", Map(&NEXT_PLAN), "The plan that follows `plan`, and from which plan day on. Default: none."),
         Key::new("warmup", Map(&WARMUP), "Where a lane stands when it is first seen. Read only then: later `lane set-day`."),
         Key::new("limits", Map(&LIMITS), "The account's own limits, over all its lanes."),
         Key::new(
@@ -210,6 +211,20 @@ pub static SECRET: Table = Table::new(
     ]],
 )
 .together(r#"{ "oneOf": [{ "required": ["env"] }, { "required": ["file"] }] }"#);
+
+/// `next_plan`.
+pub static NEXT_PLAN: Table = Table::new(
+    "next_plan",
+    &[&[
+        Key::new(
+            "plan",
+            Either(&[Shipped(plans), Scalar(&PATH)]),
+            "Path of the plan, relative to this file, or the name of a shipped one.",
+        )
+        .required(),
+        Key::new("from", Scalar(&DATE), "The first plan day on which it is in force.").required(),
+    ]],
+);
 
 /// `warmup`.
 pub static WARMUP: Table = Table::new(

@@ -5,6 +5,7 @@
 
 mod because;
 mod effects;
+mod follow;
 mod gate;
 mod reports;
 mod share;
@@ -52,6 +53,8 @@ pub struct Terms {
     pub relay: RelayName,
     /// Its plan.
     pub plan: Arc<Plan>,
+    /// The plan that follows, from this plan day on.
+    pub next: Option<(Date, Arc<Plan>)>,
     /// Warm-up day of a lane that is first seen.
     pub first_day: u32,
     /// Nothing leaves before this plan day.
@@ -119,12 +122,14 @@ impl Schedule {
     /// Lanes whose ledger is of an earlier plan day are judged at once.
     #[must_use]
     pub fn open(
-        terms: Terms,
+        mut terms: Terms,
         ledgers: Vec<Ledger>,
         cells: &[(BucketName, Timestamp, u32)],
         blocks: &[(BucketName, Timestamp)],
         now: Moment,
     ) -> (Self, Rollover) {
+        let judging = terms.plan.clone();
+        terms.come_to(now.at);
         let plan = terms.plan.clone();
         let today = calendar::plan_day(&plan.timezone, plan.day_starts, now.at);
         let mut schedule = Self {
@@ -148,7 +153,7 @@ impl Schedule {
         for ledger in ledgers {
             let lane_plan = plan.lane(&ledger.bucket).clone();
             let ledger = if ledger.day < today {
-                schedule.end_day(&ledger, &lane_plan, None, &mut rollover)
+                schedule.end_day(&ledger, judging.lane(&ledger.bucket), None, &mut rollover)
             } else {
                 let quota = ledger.quota_by(&lane_plan.curve.value);
                 Ledger { quota, quota_peak: ledger.quota_peak.max(quota), ..ledger }
@@ -210,10 +215,7 @@ impl Schedule {
             }
         }
         self.terms = terms;
-        let plan = self.terms.plan.clone();
-        for (bucket, lane) in &mut self.lanes {
-            lane.apply(&plan, plan.lane(bucket).clone(), now);
-        }
+        self.put_in_force(now);
     }
 
     /// Makes sure that a bucket with waiting mail has a lane.
@@ -237,12 +239,10 @@ impl Schedule {
 
     /// Begins a new plan day when it has come. The caller stores the rollover before anything is claimed from it.
     pub fn begin_day(&mut self, now: Moment) -> Option<Rollover> {
-        if now.at < self.bounds.1 {
+        if !self.turn_day(now) {
             return None;
         }
         let plan = self.terms.plan.clone();
-        self.today = calendar::plan_day(&plan.timezone, plan.day_starts, now.at);
-        self.bounds = calendar::day_bounds(&plan.timezone, plan.day_starts, self.today);
         let mut rollover = Rollover::default();
         let buckets: Vec<BucketName> = self.lanes.keys().cloned().collect();
         for bucket in buckets {
@@ -252,6 +252,9 @@ impl Schedule {
             let next = self.end_day(&ledger, &terms, stopped.as_deref(), &mut rollover);
             if let Some(lane) = self.lanes.get_mut(&bucket) {
                 lane.begin_day(&plan, next);
+                if !Arc::ptr_eq(&lane.plan, plan.lane(&bucket)) {
+                    lane.apply(&plan, plan.lane(&bucket).clone(), now);
+                }
                 lane.brake(now.up);
             }
         }
@@ -261,7 +264,9 @@ impl Schedule {
     /// Judges a ledger's plan day, and gives the ledger of today.
     fn end_day(&mut self, ledger: &Ledger, terms: &LanePlan, stopped: Option<&str>, rollover: &mut Rollover) -> Ledger {
         let day = Day { ledger, ears: &self.terms.ears, stopped };
-        let (verdicts, next) = next_day(day, &terms.gate, &terms.curve.value, self.today);
+        // The day is judged by the plan that it ran under; the next one is measured by the plan in force.
+        let curve = &self.terms.plan.lane(&ledger.bucket).curve.value;
+        let (verdicts, next) = next_day(day, &terms.gate, curve, self.today);
         if let Some(verdict) = verdicts.iter().find(|verdict| verdict.day == ledger.day && ledger.spent > 0) {
             self.remember(Judged { ledger: ledger.clone(), verdict: verdict.clone() });
         }

@@ -18,7 +18,7 @@ fn sourced<T>(value: T) -> Sourced<T> {
     Sourced { value, source: Source::BuiltIn }
 }
 
-fn lane(quota: u32, rate: Option<&str>, spread: Spread, hours: (u16, u16)) -> LanePlan {
+pub(super) fn lane(quota: u32, rate: Option<&str>, spread: Spread, hours: (u16, u16)) -> LanePlan {
     LanePlan {
         curve: sourced(Curve {
             shape: CurveShape::Listed { values: vec![quota], preset: None },
@@ -43,7 +43,7 @@ fn lane(quota: u32, rate: Option<&str>, spread: Spread, hours: (u16, u16)) -> La
     }
 }
 
-fn plan(lanes: Vec<(&str, LanePlan)>) -> Arc<Plan> {
+pub(super) fn plan(lanes: Vec<(&str, LanePlan)>) -> Arc<Plan> {
     let lanes: BTreeMap<_, _> = lanes.into_iter().map(|(name, lane)| (bucket(name), Arc::new(lane))).collect();
     Arc::new(Plan {
         name: "test".parse().expect("a name"),
@@ -59,10 +59,11 @@ pub(super) fn bucket(name: &str) -> BucketName {
     BucketName::new(name).expect("a name")
 }
 
-fn terms(plan: Arc<Plan>) -> Terms {
+pub(super) fn terms(plan: Arc<Plan>) -> Terms {
     Terms {
         relay: "relay".parse().expect("a name"),
         plan,
+        next: None,
         first_day: 1,
         started: None,
         rate: None,
@@ -77,12 +78,12 @@ fn terms(plan: Arc<Plan>) -> Terms {
 }
 
 /// 08:00 and some on a Tuesday, 1,000 s after boot.
-fn morning(seconds: u64) -> Moment {
+pub(super) fn morning(seconds: u64) -> Moment {
     let at = date(2026, 11, 24).at(8, 0, 0, 0).to_zoned(TimeZone::UTC).expect("UTC has no gaps").timestamp();
     Moment { at, up: Duration::from_secs(1_000) }.plus(Duration::from_secs(seconds))
 }
 
-fn open(terms: Terms, buckets: &[&str], now: Moment) -> Schedule {
+pub(super) fn open(terms: Terms, buckets: &[&str], now: Moment) -> Schedule {
     let (mut schedule, _) = Schedule::open(terms, Vec::new(), &[], &[], now);
     for name in buckets {
         schedule.see(&bucket(name), now);

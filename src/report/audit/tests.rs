@@ -74,6 +74,7 @@ fn settings(limits: RelayLimits) -> Arc<RelaySettings> {
         plan: Arc::new(plan(&[10, 20, 40])),
         plan_source: "test".into(),
         ears: Vec::new(),
+        next_plan: None,
         warmup: Warmup { day: 1, started: None },
         limits,
         envelope_from: None,

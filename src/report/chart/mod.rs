@@ -5,11 +5,13 @@
 //! Invariants: any text may be put in (marked-up, escaped, without control characters); what is drawn lies within the picture,
 //! since room for letters is reckoned from above, Japanese ones a whole em wide.
 
+mod daily;
 mod plan;
 mod status;
 
 use std::fmt::Write as _;
 
+pub use daily::{AnsweredChart, AnsweredLane, DaysChart};
 pub use plan::{Line, PlanChart};
 pub use status::status_chart;
 
@@ -129,7 +131,7 @@ fn dashes(round: usize) -> &'static str {
 }
 
 /// `text` as it may stand in XML: escaped, what XML forbids replaced.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

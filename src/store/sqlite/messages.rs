@@ -4,15 +4,16 @@
 
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use rusqlite::{Connection, Row, ToSql, params};
 
-use super::codec::{self, Result};
+use super::codec::{self, Result, day_code};
 use super::engine::Db;
 use super::names::Names;
 use crate::core::campaign::{CampaignId, CampaignState, MessageId, MessageState};
 use crate::core::names::{BucketName, CampaignName, LaneKey, RelayName};
 use crate::core::reply::{Answer, Reply};
-use crate::store::{Attempt, AttemptRow, MessageFilter, MessageRow, SEED_SCORE};
+use crate::store::{AnswerCount, Attempt, AttemptRow, MessageFilter, MessageRow, SEED_SCORE};
 
 /// The state of message `m`, by where it is. The codes are those of codec.rs.
 const STATE: &str = "CASE WHEN f.message IS NOT NULL THEN f.state WHEN a.message IS NOT NULL THEN 2
@@ -265,6 +266,30 @@ pub(super) fn lane_attempts(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(attempt_row(conn, names, row)?.0);
+    }
+    Ok(found)
+}
+
+pub(super) fn day_answers(db: &mut Db, lane: &LaneKey, day: Date, limit: u32) -> Result<Vec<AnswerCount>> {
+    let Db { conn, names } = db;
+    let (Some(relay), Some(bucket)) = (names.find(conn, lane.relay.as_str())?, names.find(conn, lane.bucket.as_str())?)
+    else {
+        return Ok(Vec::new());
+    };
+    let mut statement = conn.prepare_cached(
+        "SELECT count(*), max(id) FROM attempt WHERE relay = ?1 AND bucket = ?2 AND day = ?3 AND action IS NOT NULL
+         GROUP BY code, enhanced, fault, rule, signal, action ORDER BY 1 DESC, 2 DESC LIMIT ?4",
+    )?;
+    let mut rows = statement.query(params![relay, bucket, day_code(day), limit])?;
+    let mut kinds: Vec<(i64, i64)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        kinds.push((row.get(0)?, row.get(1)?));
+    }
+    let mut found = Vec::new();
+    for (n, id) in kinds {
+        if let Some((last, _)) = by_id(conn, names, id)? {
+            found.push(AnswerCount { n: codec::many(n)?, last });
+        }
     }
     Ok(found)
 }

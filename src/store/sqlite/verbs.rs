@@ -21,11 +21,11 @@ use crate::core::journal::Entry;
 use crate::core::lane::{Ledger, Verdict};
 use crate::core::names::{BucketName, CampaignName, LaneKey, PoolName, RelayName};
 use crate::store::{
-    AttemptRow, CameBack, CampaignRow, ClaimOrder, Claimed, Courses, Enqueued, EventRow, Fate, Fed, FoldOrder, Folded,
-    FoldedRow, Forgotten, Health, JournalFilter, LaneOrder, Lease, MessageFilter, MessageRow, NewCampaign, NewMessage,
-    Outlook, OwnerRow, Pause, PauseCause, PlanRevision, Recipient, Recorded, RecountRow, Recovered, RelayMemory,
-    Release, Report, ReportRow, Revision, Rolled, Scope, Settled, Settlement, Space, Store, StoreError, Suppression,
-    Swept, TallyRow, UnknownReply, UnknownsOf,
+    AnswerCount, AttemptRow, CameBack, CampaignRow, ClaimOrder, Claimed, Courses, Enqueued, EventRow, Fate, Fed,
+    FoldOrder, Folded, FoldedRow, Forgotten, Health, JournalFilter, LaneOrder, Lease, MessageFilter, MessageRow,
+    NewCampaign, NewMessage, Outlook, OwnerRow, Pause, PauseCause, PlanRevision, Recipient, Recorded, RecountRow,
+    Recovered, RelayMemory, Release, Report, ReportRow, Revision, Rolled, Scope, Settled, Settlement, Space, Store,
+    StoreError, Suppression, Swept, TallyRow, UnknownReply, UnknownsOf,
 };
 
 /// Messages looked at in one transaction of a prune: about 20 ms of work.
@@ -293,6 +293,11 @@ impl Store for SqliteStore {
     async fn lane_attempts(&self, relay: &RelayName, bucket: &BucketName, limit: u32) -> Result<Vec<AttemptRow>> {
         let (relay, bucket) = (relay.clone(), bucket.clone());
         self.report(move |db| messages::lane_attempts(db, &relay, &bucket, limit)).await
+    }
+
+    async fn day_answers(&self, lane: &LaneKey, day: Date, limit: u32) -> Result<Vec<AnswerCount>> {
+        let lane = lane.clone();
+        self.report(move |db| messages::day_answers(db, &lane, day, limit)).await
     }
 
     async fn recount(&self, since: Date) -> Result<Vec<RecountRow>> {
