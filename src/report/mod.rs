@@ -12,6 +12,7 @@ pub mod holds;
 pub mod journal;
 pub mod json;
 pub mod law;
+pub mod overrides;
 pub mod overview;
 pub mod picture;
 pub mod revision;

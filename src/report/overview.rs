@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::heard::Returned;
 use super::holds::{Hold, binding, campaign_holds, lane_holds, paces, pause_text};
+use super::overrides::{Override, overrides};
 use super::picture::{Picture, Waiting};
 use super::words::{Table, at, count, number};
 use crate::config::{Config, RelaySettings};
@@ -115,6 +116,8 @@ pub struct LaneView {
     pub waiting: Waiting,
     /// What holds its normal and bulk mail now, the one that binds first.
     pub holds: Vec<Hold>,
+    /// What is in force beside its plan.
+    pub overrides: Vec<Override>,
 }
 
 /// A lane's hours.
@@ -287,6 +290,7 @@ pub fn lane_view(picture: &Picture<'_>, key: &LaneKey, settings: &RelaySettings)
         waiting: picture.waiting(key),
         holds: lane_holds(picture, key, settings, Class::Bulk),
         pace: paces(settings, key),
+        overrides: overrides(key, ledger, lane, picture.now, &picture.config.timezone),
     }
 }
 
@@ -383,7 +387,11 @@ pub fn render_lanes(lanes: &[LaneView], config: &Config) -> String {
             now_text(lane, config),
         ]);
     }
-    table.render("  ")
+    let mut out = table.render("  ");
+    for beside in lanes.iter().flat_map(|lane| &lane.overrides) {
+        out.push_str(&format!("  {}\n", beside.text));
+    }
+    out
 }
 
 fn now_text(lane: &LaneView, config: &Config) -> String {

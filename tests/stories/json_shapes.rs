@@ -43,7 +43,7 @@ fn all(parts: &[(&str, &str)]) -> Vec<String> {
 }
 
 const LANE: &str =
-    "lane plan_day begun warmup_day quota spent left accepted deferred bounced rate pace window waiting holds";
+    "lane plan_day begun warmup_day quota spent left accepted deferred bounced rate pace window waiting holds overrides";
 const HOLD: &str = "because text until";
 const WINDOW: &str = "open closes opens";
 const WAITING: &str = "fresh retries later";

@@ -27,6 +27,7 @@ mod reads_long_lists;
 mod reports_the_day;
 mod sends_the_examples_through_postfix;
 mod stands_on_real_parts;
+mod steers_its_lanes;
 mod stops_before_it_is_blocked;
 mod survives_being_killed_fifty_times;
 mod takes_bounces_from_postfix;

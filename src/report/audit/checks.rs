@@ -149,6 +149,11 @@ fn ledger(day: &DayEvidence, audit: &mut Audit) {
 
 fn warmup_day(evidence: &RelayEvidence, earlier: Option<(&DayEvidence, &[u32])>, day: &DayEvidence, audit: &mut Audit) {
     let row = &day.row;
+    // By order or by a late answer the warm-up day moves within a plan day, and needs no earning.
+    let since = earlier.map_or(row.day, |(before, _)| before.row.day.tomorrow().unwrap_or(before.row.day));
+    if evidence.steered.iter().any(|(bucket, on)| *bucket == row.lane.bucket && (since..=row.day).contains(on)) {
+        return;
+    }
     let mut found = |text: String| audit.violations.push(violation(Rule::WarmupDay, &row.lane, Some(row.day), text));
     if row.warmup_days.len() > 1 {
         found(format!("{} on {}: claims carry several warm-up days: {:?}", row.lane, row.day, row.warmup_days));

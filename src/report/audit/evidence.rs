@@ -1,6 +1,6 @@
 //! Owns the material of an audit: attempts, times of release, and the plans that were in force when they left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,9 +8,11 @@ use jiff::civil::Date;
 
 use crate::config::plan_file::read_plan;
 use crate::config::{Config, RelaySettings};
+use crate::core::journal::Kind;
+use crate::core::lane::calendar::plan_day;
 use crate::core::names::{BucketName, RelayName};
 use crate::core::plan::Plan;
-use crate::store::{PlanRevision, RecountRow, Release, Store, StoreError};
+use crate::store::{JournalFilter, PlanRevision, RecountRow, Release, Store, StoreError};
 
 /// Most revisions of one relay's plan that are looked back at.
 const REVISIONS: u32 = 1_000;
@@ -44,6 +46,8 @@ pub struct RelayEvidence {
     pub plans: Vec<InForce>,
     /// Lanes in order of bucket, then day.
     pub days: Vec<DayEvidence>,
+    /// Plan days of lanes on which the operator set the warm-up day, or a late answer changed it: by the journal.
+    pub steered: BTreeSet<(BucketName, Date)>,
 }
 
 impl RelayEvidence {
@@ -95,7 +99,29 @@ pub async fn gather(store: &dyn Store, config: &Config, since: Date) -> Result<V
             let same = settings.as_ref().filter(|s| *s.plan.text == revision.text).map(|s| Arc::clone(&s.plan));
             plans.push(InForce { since, plan: same.or_else(|| read(&revision)) });
         }
-        evidence.push(RelayEvidence { relay, settings, plans, days });
+        let steered = steered(store, &relay, settings.as_deref()).await?;
+        evidence.push(RelayEvidence { relay, settings, plans, days, steered });
     }
     Ok(evidence)
+}
+
+/// Entries of the journal of one kind that are looked at.
+const STEERED_MOST: u32 = 10_000;
+
+async fn steered(
+    store: &dyn Store,
+    relay: &RelayName,
+    settings: Option<&RelaySettings>,
+) -> Result<BTreeSet<(BucketName, Date)>, StoreError> {
+    let mut steered = BTreeSet::new();
+    for kind in [Kind::DaySet, Kind::Amended] {
+        let filter = JournalFilter { relay: Some(relay.clone()), kind: Some(kind), ..JournalFilter::default() };
+        for (_, entry) in store.journal(filter, STEERED_MOST).await? {
+            let Some(bucket) = entry.bucket else { continue };
+            // The day on which it was changed, by the plan's own clock.
+            let day = settings.map(|s| plan_day(&s.plan.timezone, s.plan.day_starts, entry.at)).or(entry.day);
+            steered.extend(day.map(|day| (bucket, day)));
+        }
+    }
+    Ok(steered)
 }

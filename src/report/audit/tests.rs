@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -113,7 +113,8 @@ fn day(offset: i64, warmup_day: u32, n: u32) -> DayEvidence {
 }
 
 fn audit_of(days: Vec<DayEvidence>, limits: RelayLimits, plans: Vec<InForce>) -> Audit {
-    judge(&[RelayEvidence { relay: "r".parse().unwrap(), settings: Some(settings(limits)), plans, days }], FIRST)
+    let (relay, settings) = ("r".parse().unwrap(), Some(settings(limits)));
+    judge(&[RelayEvidence { relay, settings, plans, days, steered: BTreeSet::new() }], FIRST)
 }
 
 fn rules(days: Vec<DayEvidence>) -> Vec<Rule> {
@@ -249,4 +250,14 @@ fn folded_attempts_are_judged_by_their_counts_and_said() {
     assert!(said.contains("Not looked at: r/docomo: the hours and rates of 10 attempts up to 2026-11-24"), "{said}");
     first.row.counted = 11;
     assert_eq!(rules(vec![first]), [Rule::Quota, Rule::Ledger]);
+}
+
+#[test]
+fn a_warm_up_day_that_was_set_needs_no_earning() {
+    let days = vec![day(0, 1, 10), day(1, 3, 10)];
+    assert_eq!(rules(days.clone()), [Rule::WarmupDay]);
+    let steered = BTreeSet::from([("docomo".parse().unwrap(), FIRST.tomorrow().unwrap())]);
+    let (relay, settings) = ("r".parse().unwrap(), Some(settings(RelayLimits::default())));
+    let audit = judge(&[RelayEvidence { relay, settings, plans: Vec::new(), days, steered }], FIRST);
+    assert!(audit.is_clean(), "{:?}", audit.violations);
 }

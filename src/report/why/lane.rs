@@ -77,6 +77,9 @@ impl LaneWhy {
         for hold in &view.holds {
             out.push_str(&format!("  {}\n", hold.text));
         }
+        for beside in &view.overrides {
+            out.push_str(&format!("  {}\n", beside.text));
+        }
         if view.holds.is_empty() {
             let closes = view.window.closes.map(|t| format!(" until {}", at(t, zone))).unwrap_or_default();
             let what =

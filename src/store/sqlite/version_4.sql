@@ -40,9 +40,10 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journal_of ON journal (relay, bucket, id);
 
--- What operators ordered about lanes and the relay's owner has not done yet.
+-- What operators ordered about lanes and the relay's owner has not done yet. A number is never used again: the owner remembers
+-- which it has done.
 CREATE TABLE lane_order (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,
     relay INTEGER NOT NULL,
     bucket INTEGER NOT NULL,

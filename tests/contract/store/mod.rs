@@ -10,6 +10,7 @@ mod loading;
 mod ordering;
 mod reporting;
 mod settling;
+mod steering;
 mod telling;
 mod wandering;
 mod world;
