@@ -1,5 +1,6 @@
 //! Plan revisions before they are applied, a plan from a later day on, and the journal of decisions.
 
+use hikagen::clock::{Clock as _, SystemClock};
 use jiff::ToSpan as _;
 
 use crate::support::program::Project;
@@ -72,7 +73,7 @@ fn a_next_plan_is_shown_beforehand_and_in_force_from_its_day_on() {
     let (sink, project) = applied();
     write_plan(&project, "next.yaml", &[("default", 100, "100/s"), ("docomo", 300, "100/s")]);
     let zone = jiff::tz::TimeZone::get(&zone_at_noon()).unwrap();
-    let today = jiff::Timestamp::now().to_zoned(zone).date();
+    let today = SystemClock.now().to_zoned(zone).date();
     let with = |from: jiff::civil::Date| {
         let next = format!("next_plan: {{ plan: next.yaml, from: {from} }}");
         write_configuration(&project, &[RelayEntry::new("one", sink.port).with(&[&next])]);
