@@ -1,6 +1,7 @@
 //! Settles: what becomes of claims, once and for all.
 
 use hikagen::core::campaign::{CampaignState, Class, MessageState};
+use hikagen::core::names::LaneKey;
 use hikagen::core::reply::{Action, Answer, Fault, Signal, Stage};
 use hikagen::store::*;
 
