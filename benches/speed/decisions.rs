@@ -67,6 +67,7 @@ fn measure(lanes: u32, ticks: u32) -> Result<(f64, f64)> {
     let terms = Terms {
         relay: "measure".parse()?,
         plan: Arc::new(plan()?),
+        next: None,
         first_day: 1,
         started: None,
         rate: None,

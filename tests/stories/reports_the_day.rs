@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hikagen::clock::{Clock as _, SystemClock};
 use hikagen::core::journal::{Entry, Kind};
 use hikagen::report::daily::{Daily, Lang, daily, default_day};
 use hikagen::store::Store;
@@ -166,7 +167,7 @@ fn the_program_reports_what_it_did_today_in_the_readers_language() {
     project.hikagen(&["report", "--lang", "en", "--relay", "one"]).expect(0).says("Hikagen daily report");
     project.hikagen(&["report", "--relay", "two"]).expect(1).says("there is no relay two");
     let zone = jiff::tz::TimeZone::get(&zone_at_noon()).unwrap();
-    let yesterday = jiff::Timestamp::now().to_zoned(zone).date().yesterday().unwrap().to_string();
+    let yesterday = SystemClock.now().to_zoned(zone).date().yesterday().unwrap().to_string();
     project.hikagen(&["report", "--day", &yesterday]).expect(0).says("この日に計画日のあるレーンはありません");
 
     project.hikagen(&["report", "--html", "day.html"]).expect(0).says("wrote day.html");

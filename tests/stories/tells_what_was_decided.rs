@@ -1,10 +1,17 @@
 //! Plan revisions before they are applied, a plan from a later day on, and the journal of decisions.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use hikagen::clock::{Clock as _, PacedClock, SystemClock};
+use hikagen::core::journal::Kind;
+use hikagen::store::JournalFilter;
 use jiff::ToSpan as _;
 
 use crate::support::program::Project;
 use crate::support::scene::{RelayEntry, addresses, write_campaign, write_configuration, write_plan, zone_at_noon};
 use crate::support::sink::Sink;
+use crate::support::worker::{Working, configuration};
 
 /// A relay with a plan that was applied, and 30 of 40 messages handed over.
 fn applied() -> (Sink, Project) {
@@ -72,7 +79,7 @@ fn a_next_plan_is_shown_beforehand_and_in_force_from_its_day_on() {
     let (sink, project) = applied();
     write_plan(&project, "next.yaml", &[("default", 100, "100/s"), ("docomo", 300, "100/s")]);
     let zone = jiff::tz::TimeZone::get(&zone_at_noon()).unwrap();
-    let today = jiff::Timestamp::now().to_zoned(zone).date();
+    let today = SystemClock.now().to_zoned(zone).date();
     let with = |from: jiff::civil::Date| {
         let next = format!("next_plan: {{ plan: next.yaml, from: {from} }}");
         write_configuration(&project, &[RelayEntry::new("one", sink.port).with(&[&next])]);
@@ -93,6 +100,44 @@ fn a_next_plan_is_shown_beforehand_and_in_force_from_its_day_on() {
     project.hikagen(&["run", "--until-idle"]).expect(0);
     assert_eq!(quota(&project), Some(300));
     project.hikagen(&["journal", "--kind", "plan-applied"]).expect(0).says("plan plan -> plan next, from next.yaml");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_worker_follows_the_next_plan_at_midnight() {
+    const SPEED: f64 = 60.0;
+    let sink = Sink::open();
+    let project = Project::empty();
+    let next = "next_plan: { plan: next.yaml, from: 2030-01-02 }";
+    write_configuration(&project, &[RelayEntry::new("one", sink.port).with(&[next, "answers: carrier"])]);
+    for (name, quota) in [("plan", 10), ("next", 30)] {
+        let text = format!(
+            "plan: {name}\ntimezone: Etc/UTC\ndefaults: {{ window: \"00:00-24:00\", spread: asap, avoid: {{ minutes: [] }} }}\n\
+             groups: {{ default: {{ curve: [{quota}] }} }}\n"
+        );
+        project.write(&format!("{name}.yaml"), text);
+    }
+    let campaign = write_campaign(&project, "spring", addresses("example.co.jp", 60));
+    project.hikagen(&["submit", &campaign]).expect(0);
+    let clock = Arc::new(PacedClock::new("2030-01-01T23:56:00Z".parse().unwrap(), SPEED));
+    let working = Working::start(configuration(project.folder(), &[]), clock.clone(), SPEED);
+    let both = async {
+        while sink.count() < 40 {
+            clock.sleep(Duration::from_secs(10)).await;
+        }
+        // More than the next plan allows would leave by now.
+        clock.sleep(Duration::from_secs(120)).await;
+    };
+    tokio::time::timeout(Duration::from_secs(60), both).await.expect("40 messages on two plan days");
+    let store = working.store.clone();
+    working.end().await;
+    assert_eq!(sink.count(), 40);
+    let mut days: Vec<_> = store.ledgers(None, jiff::civil::date(2030, 1, 1)).await.unwrap();
+    days.sort_by_key(|(_, ledger)| ledger.day);
+    let figures: Vec<_> = days.iter().map(|(_, l)| (l.day.day(), l.quota, l.quota_peak, l.spent)).collect();
+    assert_eq!(figures, [(1, 10, 10, 10), (2, 30, 30, 30)]);
+    let applied = JournalFilter { kind: Some(Kind::PlanApplied), ..JournalFilter::default() };
+    let entries: Vec<_> = store.journal(applied, 10).await.unwrap().into_iter().map(|(_, entry)| entry.after).collect();
+    assert_eq!(entries, ["plan next, from next.yaml", "plan plan, from plan.yaml"]);
 }
 
 #[test]

@@ -155,6 +155,30 @@ fn a_date_that_is_past_is_pointed_out() {
 }
 
 #[test]
+fn a_next_plan_is_in_force_from_its_plan_day_on() {
+    let config = relay("    next_plan: { plan: steady, from: 2026-12-01 }\n");
+    let config = read(&config, &[]).value.unwrap();
+    let plan_at = |time: &str| {
+        let config = config.clone().in_force_at(time.parse().unwrap());
+        let relay = config.relays.values().next().unwrap().clone();
+        (relay.plan.name.to_string(), relay.plan_source.clone(), relay.next_plan.is_some())
+    };
+    let (spring, steady) = (("spring".to_owned(), "plan.yaml".to_owned()), ("steady".to_owned(), "steady".to_owned()));
+    assert_eq!(plan_at("2026-11-30T23:59:59+09:00"), (spring.0, spring.1, true));
+    assert_eq!(plan_at("2026-12-01T00:00:00+09:00"), (steady.0, steady.1, false));
+    for (broken, told) in [
+        ("{ plan: steady }", "\"from\" is missing"),
+        ("{ from: 2026-12-01 }", "\"plan\" is missing"),
+        ("{ plan: steady, from: tomorrow }", "expected a date"),
+        ("{ plan: stedy, from: 2026-12-01 }", "there is no plan \"stedy\""),
+        ("{ plan: steady, from: 2026-12-01, until: x }", "unknown key \"until\""),
+    ] {
+        let read = read(&relay(&format!("    next_plan: {broken}\n")), &[]);
+        assert!(read.value.is_none() && shown(&read).contains(told), "{broken}: {}", shown(&read));
+    }
+}
+
+#[test]
 fn the_same_files_read_the_same_and_changed_ones_anew() {
     let (_dir, path) = folder(&relay(""));
     let port = || load_with(&path, &|_| None).0.value.map(|c| c.relays.values().next().unwrap().port);

@@ -30,6 +30,8 @@ const ENTRIES: u32 = 20_000;
 const DECISIONS: usize = 40;
 /// Campaigns that are shown.
 const CAMPAIGNS: usize = 100;
+/// Revisions of a plan that are looked through.
+const REVISIONS: u32 = 200;
 /// Days of the history, the day itself included.
 const HISTORY: i64 = 14;
 
@@ -126,7 +128,7 @@ impl Source {
         let told: Vec<DailyLane> = lanes.values().map(|ledger| self.lane(ledger, picture, settings)).collect();
         Ok(DailyRelay {
             relay: settings.name.clone(),
-            plan: plan.name.to_string(),
+            plan: plan_at(store, settings, ends).await?,
             finished: picture.now >= ends,
             begins,
             ends,
@@ -209,6 +211,12 @@ impl Source {
         }
         days.into_values().collect()
     }
+}
+
+/// The name of the plan that was in force last before `ends`; of the configured one where none was applied by then.
+async fn plan_at(store: &dyn Store, settings: &RelaySettings, ends: Timestamp) -> Result<String, StoreError> {
+    let applied = store.plan_history(&settings.name, REVISIONS).await?.into_iter().find(|(since, _)| *since < ends);
+    Ok(applied.map_or_else(|| settings.plan.name.to_string(), |(_, plan)| plan.name.to_string()))
 }
 
 fn unjudged(ledger: &Ledger) -> DailyVerdict {

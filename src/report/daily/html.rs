@@ -104,7 +104,7 @@ fn list(head: &str, lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    let items: String = lines.iter().map(|line| format!("<li>{}</li>\n", safe(line))).collect();
+    let items: String = lines.iter().map(|line| format!("<li>{}</li>\n", safe(&line.replace(" -> ", " → ")))).collect();
     format!("<h3>{head}</h3>\n<ul>\n{items}</ul>\n")
 }
 

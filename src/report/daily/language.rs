@@ -75,9 +75,9 @@ impl Lang {
 
     pub(super) fn verdict(self, kind: VerdictKind) -> &'static str {
         match kind {
-            VerdictKind::Advance => self.pick("advance", "進む"),
+            VerdictKind::Advance => self.pick("advance", "前進"),
             VerdictKind::Hold => self.pick("hold", "据え置き"),
-            VerdictKind::StepBack => self.pick("step back", "一段戻す"),
+            VerdictKind::StepBack => self.pick("step back", "一段後退"),
             VerdictKind::Stop => self.pick("stop", "停止"),
             VerdictKind::NoVerdict => self.pick("no verdict", "判定なし"),
         }
@@ -123,7 +123,7 @@ impl Lang {
         let ja = match kind {
             "amended" => "判定の訂正",
             "slowed" => "減速",
-            "quickened" => "加速",
+            "quickened" => "ペースの回復",
             "paused" => "一時停止",
             "resumed" => "再開",
             "held" => "据え置きの指示",

@@ -105,7 +105,7 @@ impl Figures {
 pub struct DailyRelay {
     /// Name.
     pub relay: RelayName,
-    /// Its plan now.
+    /// The plan that was in force at last on the day.
     pub plan: String,
     /// Whether its plan day is over.
     pub finished: bool,

@@ -300,8 +300,10 @@ impl DailyLane {
     /// What follows: the verdict, the next warm-up day, the next quota.
     pub(super) fn next(&self, lang: Lang) -> [String; 3] {
         let v = &self.verdict;
-        let day = if v.before == v.after { v.after.to_string() } else { format!("{} -> {}", v.before, v.after) };
-        let quota = format!("{} -> {}", number(self.figures.quota), number(v.quota.into()));
+        let change =
+            |before: String, after: String| if before == after { after } else { format!("{before} -> {after}") };
+        let day = change(v.before.to_string(), v.after.to_string());
+        let quota = change(number(self.figures.quota), number(v.quota.into()));
         [lang.verdict(v.kind).to_owned(), day, quota]
     }
 

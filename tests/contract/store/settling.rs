@@ -1,6 +1,7 @@
 //! Settles: what becomes of claims, once and for all.
 
 use hikagen::core::campaign::{CampaignState, Class, MessageState};
+use hikagen::core::names::LaneKey;
 use hikagen::core::reply::{Action, Answer, Fault, Signal, Stage};
 use hikagen::store::*;
 
@@ -107,6 +108,12 @@ stories! {
         world.settle(&lease, &again, Disposition::Bounced(None)).await;
         let attempts = world.store.attempts(claim.r.message).await.unwrap();
         assert_eq!(attempts.iter().map(|a| a.attempt.signal).collect::<Vec<_>>(), [Signal::Volume, Signal::Recipient]);
+        let lane = LaneKey { relay: relay("ses"), bucket: bucket("docomo") };
+        let answers = world.store.day_answers(&lane, DAY, 10).await.unwrap();
+        let kinds: Vec<_> = answers.iter().map(|a| (a.n, a.last.attempt.signal)).collect();
+        assert_eq!(kinds, [(1, Signal::Recipient), (1, Signal::Volume)], "of what came as often, the last one first");
+        assert_eq!(world.store.day_answers(&lane, DAY, 1).await.unwrap().len(), 1);
+        assert!(world.store.day_answers(&lane, DAY.tomorrow().unwrap(), 10).await.unwrap().is_empty());
         let last = &world.store.lane_attempts(&relay("ses"), &bucket("docomo"), 1).await.unwrap()[0];
         assert_eq!((last.attempt.action, last.attempt.rule.as_deref()), (
             Some(Action::Suppress),
