@@ -77,6 +77,7 @@ fn measure(lanes: u32, ticks: u32) -> Result<(f64, f64)> {
         answers_own: true,
         ears: Vec::new(),
         ahead: AHEAD,
+        next: None,
     };
     let (mut schedule, _) = Schedule::open(terms, Vec::new(), &[], &[], now);
     let buckets: Vec<BucketName> = (0..lanes).map(|i| format!("lane-{i}").parse()).collect::<Result<_, _>>()?;
