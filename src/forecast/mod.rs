@@ -9,6 +9,8 @@ mod expect;
 mod outcomes;
 mod queue;
 mod scene;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{CampaignForecast, DayForecast, Forecast, GroupForecast, LimitForecast};
 pub use engine::{STEP, forecast};
