@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
@@ -52,9 +53,10 @@ pub fn forecast_chart(forecast: &Forecast, about: &[String], zone: &TimeZone) ->
     );
     for c in &forecast.campaigns {
         y += STEP;
-        let ends = c
-            .ends
-            .map_or_else(|| format!("{} would remain", number(c.remaining)), |end| format!("ends {}", at(end, zone)));
+        let ends = c.ends.map_or_else(
+            || format!("{} would remain", number(c.remaining)),
+            |end| format!("ends {}", at(whole(end), zone)),
+        );
         let line = format!("{}: {}, {ends}", c.campaign, count(c.waiting, "message"));
         svg.text((MARGIN, y), "faint", Anchor::Start, &cut(&line, most));
     }
@@ -114,6 +116,12 @@ fn field(svg: &mut Svg, forecast: &Forecast, top: f64) -> f64 {
         svg.curve(&line, None, "still waiting");
     }
     bottom
+}
+
+/// The minute in which a time lies.
+fn whole(time: Timestamp) -> Timestamp {
+    let second = time.as_second();
+    Timestamp::from_second(second - second.rem_euclid(60)).unwrap_or(time)
 }
 
 /// The next number up that divides well.
