@@ -40,7 +40,7 @@
 //!
 //! ```text
 //! edges        main  cli  listener  simulator  telemetry  build the real Store, Relay, Clock; talk to people
-//! application  worker  intake  feedback  report  sim        use traits only: never name SQLite or a socket
+//! application  worker  intake  feedback  report  forecast  sim  use traits only: never name SQLite or a socket
 //! adapters     store/sqlite  relay/smtp
 //! ports        trait Store  trait Relay  trait Clock  compose  config  program
 //! core         names units address campaign feedback plan lane schedule reply retry moment
@@ -101,6 +101,7 @@ pub mod compose;
 pub mod config;
 pub mod core;
 pub mod feedback;
+pub mod forecast;
 pub mod intake;
 pub mod listener;
 pub mod program;

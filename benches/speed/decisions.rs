@@ -77,7 +77,6 @@ fn measure(lanes: u32, ticks: u32) -> Result<(f64, f64)> {
         connections: lanes * 2,
         answers_own: true,
         ears: Vec::new(),
-        next: None,
         ahead: AHEAD,
     };
     let (mut schedule, _) = Schedule::open(terms, Vec::new(), &[], &[], now);

@@ -12,6 +12,7 @@ mod depth;
 mod dialogue;
 mod drain;
 mod events;
+mod forecasts;
 mod insert;
 mod intake;
 mod lettre_pool;

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, ensure};
 
 use crate::table::Report;
-use crate::{decisions, depth, drain, events, intake, together};
+use crate::{decisions, depth, drain, events, forecasts, intake, together};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -38,6 +38,7 @@ enum Part {
     Intake,
     Depth,
     Lanes,
+    Forecast,
     Together,
     Events,
 }
@@ -71,13 +72,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         long: args.long,
     };
     let mut report = Report::default();
-    for part in [Part::Drain, Part::Intake, Part::Depth, Part::Lanes, Part::Together, Part::Events] {
+    for part in [Part::Drain, Part::Intake, Part::Depth, Part::Lanes, Part::Forecast, Part::Together, Part::Events] {
         if args.parts.is_empty() || args.parts.contains(&part) {
             match part {
                 Part::Drain => drain::run(&rounds, &mut report)?,
                 Part::Intake => intake::run(&rounds, &mut report)?,
                 Part::Depth => depth::run(&rounds, &mut report)?,
                 Part::Lanes => decisions::run(&rounds, &mut report)?,
+                Part::Forecast => forecasts::run(&rounds, &mut report)?,
                 Part::Together => together::run(&rounds, &mut report)?,
                 Part::Events => events::run(&rounds, &mut report)?,
             }

@@ -1,10 +1,12 @@
-//! Owns `plan show`, `plan check`, `plan diff` and `plan curves`: what a plan means, day by day, what is wrong with it, and what it can name.
+//! Owns `plan show`, `plan check`, `plan diff`, `plan curves` and `plan forecast`: what a plan means, day by day, what is wrong with it,
+//! what it can name, and what will leave when.
 //!
 //! Invariants: a plan is judged with the shipped destination groups, or those of the configuration when there is one;
 //! every problem is shown at once; nothing is written anywhere.
 
 mod curves;
 mod diff;
+mod forecast;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,6 +68,8 @@ enum What {
     Diff(diff::Args),
     /// List the published curves that a plan can name as `curve: { preset: NAME }`
     Curves,
+    /// Say what would leave when: per day and group, when each campaign ends, which limit binds
+    Forecast(forecast::Args),
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
@@ -74,6 +78,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         What::Check { plan, strict } => check(&plan, strict, context),
         What::Diff(args) => diff::run(&args, context),
         What::Curves => curves::list(context),
+        What::Forecast(args) => forecast::run(&args, context),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Owns `submit`: a campaign file and its list go into the store; and the reading of campaign files for the other commands.
 
 pub(crate) mod content;
+mod foresight;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde::Serialize;
+
+use foresight::Foresight;
 
 use super::run::open_tokens;
 use super::{Context, Exit, Failure, Outcome};
@@ -38,11 +41,20 @@ pub(crate) struct Args {
     prune: bool,
 }
 
+/// The report, with what will come of it.
+#[derive(Serialize)]
+struct Submitted<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    /// When it will be done; null: nothing waits.
+    forecast: Option<Foresight>,
+}
+
 /// What a dry run shows beside the report.
 #[derive(Serialize)]
 struct DryRun<'a> {
     #[serde(flatten)]
-    report: &'a Report,
+    submitted: Submitted<'a>,
     /// The first row that can be taken, as its mail.
     preview: Option<Preview>,
 }
@@ -58,20 +70,29 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let options = Options { dry_run: args.dry_run, update: args.update, prune: args.prune };
     let intake = Intake { config: &config, tokens: &tokens, store: &*store, clock: &*context.clock };
     let bar = bar(context);
-    let mut report = context
-        .block_on(async { intake.submit(&submission, options, &mut |step| show(&bar, step)).await.map_err(refused) })?;
+    let (mut report, forecast) = context.block_on(async {
+        let report = intake.submit(&submission, options, &mut |step| show(&bar, step)).await.map_err(refused)?;
+        let forecast = Foresight::of(&submission, &report, &config, &*store, context.clock.now()).await;
+        Ok((report, forecast))
+    })?;
     bar.finish_and_clear();
     report.warnings.splice(0..0, lints);
-    if !args.dry_run {
-        context.answer(&report, &render_report(&report, &config))?;
-        return Ok(Exit::Done);
-    }
-    let preview = first_preview(&intake, &submission, &report);
+    let forecast = forecast.unwrap_or_else(|error| {
+        report.warnings.push(format!("there is no forecast: {error}"));
+        None
+    });
     let mut text = render_report(&report, &config);
+    text.push_str(&forecast.as_ref().map_or(String::new(), Foresight::render));
+    let preview = args.dry_run.then(|| first_preview(&intake, &submission, &report));
+    let submitted = Submitted { report: &report, forecast };
+    let Some(preview) = preview else {
+        context.answer(&submitted, &text)?;
+        return Ok(Exit::Done);
+    };
     if let Some(preview) = &preview {
         text.push_str(&format!("\n{}", render_preview(preview)));
     }
-    context.answer(&DryRun { report: &report, preview }, &text)?;
+    context.answer(&DryRun { submitted, preview }, &text)?;
     Ok(Exit::Done)
 }
 

@@ -16,7 +16,7 @@ use super::settings::{
     Uncertain, Warmup, WorkerSettings,
 };
 use crate::core::names::{BucketName, PoolName, RelayName};
-use crate::core::plan::Plan;
+use crate::core::plan::{Groups, Plan};
 
 /// What a store remembers of the configurations that it was used with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,26 +33,33 @@ pub struct Remembered {
 /// first of these (UTC without any), every pool with all relays. A relay whose plan cannot be read is left out.
 #[must_use]
 pub fn bare_config(store: &Path, remembered: &Remembered) -> Config {
-    let Destinations { groups, rules } = Destinations::shipped();
+    let groups = Destinations::shipped().groups;
     let plan_of = |plan: &Option<(String, String)>| {
         let (name, text) = plan.as_ref()?;
-        read_plan(text, name, &groups).value.map(Arc::new)
+        read_plan(text, name, &groups).value
     };
-    let relays: BTreeMap<RelayName, Arc<RelaySettings>> = remembered
-        .relays
-        .iter()
-        .filter_map(|(name, plan)| Some((name.clone(), Arc::new(relay(name.clone(), plan_of(plan)?)))))
-        .collect();
-    let timezone = relays.values().next().map_or(TimeZone::UTC, |relay| relay.plan.timezone.clone());
-    let pools = remembered.pools.iter().map(|pool| (pool.clone(), relays.keys().cloned().collect())).collect();
+    let plans = remembered.relays.iter().filter_map(|(name, plan)| Some((name.clone(), plan_of(plan)?))).collect();
+    let mut config = bare_config_of(groups, plans);
+    let all: Vec<RelayName> = config.relays.keys().cloned().collect();
+    config.pools = remembered.pools.iter().map(|pool| (pool.clone(), all.clone())).collect();
+    config.store = store.to_owned();
+    config
+}
+
+/// A configuration of relays of which the plans alone are known, in no pool: reply rules as shipped, the time zone of the
+/// first plan (UTC without any).
+#[must_use]
+pub fn bare_config_of(groups: Groups, plans: BTreeMap<RelayName, Plan>) -> Config {
+    let relays: BTreeMap<RelayName, Arc<RelaySettings>> =
+        plans.into_iter().map(|(name, plan)| (name.clone(), Arc::new(relay(name, Arc::new(plan))))).collect();
     Config {
         path: PathBuf::from("none"),
-        store: store.to_owned(),
-        timezone,
+        store: PathBuf::from("none"),
+        timezone: relays.values().next().map_or(TimeZone::UTC, |relay| relay.plan.timezone.clone()),
         groups: Arc::new(groups),
-        rules: Arc::new(rules),
+        rules: Arc::new(Destinations::shipped().rules),
         relays,
-        pools,
+        pools: BTreeMap::new(),
         worker: WorkerSettings::default(),
         listen: ListenSettings::default(),
         feedback: FeedbackSettings::default(),

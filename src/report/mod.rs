@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod chart;
 pub mod daily;
+pub mod forecast;
 pub mod heard;
 pub mod holds;
 pub mod journal;

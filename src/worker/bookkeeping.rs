@@ -132,7 +132,7 @@ impl Owner {
             Some(campaign) => only(outlook, campaign),
             None => outlook,
         };
-        let mut view = View::of(outlook, &self.settings.name, &self.config, now.at);
+        let mut view = View::of(&outlook, &self.settings.name, &self.config, now.at);
         self.schedule.keep_for_transactional(view.keeps_for_transactional);
         for (bucket, pools) in &view.backlog.lanes {
             self.schedule.see(bucket, now);

@@ -13,10 +13,10 @@ mod housekeeping;
 mod line;
 mod moments;
 mod outbox;
-mod outcome;
+pub(crate) mod outcome;
 mod plans;
 mod relay_loop;
-mod view;
+pub(crate) mod view;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -29,7 +29,7 @@ pub(crate) struct View {
 
 impl View {
     /// What concerns `relay`.
-    pub(crate) fn of(outlook: Outlook, relay: &RelayName, config: &Config, now: Timestamp) -> Self {
+    pub(crate) fn of(outlook: &Outlook, relay: &RelayName, config: &Config, now: Timestamp) -> Self {
         let pools: Vec<&PoolName> =
             config.pools.iter().filter(|(_, relays)| relays.contains(relay)).map(|(p, _)| p).collect();
         let mut view = Self {
@@ -66,7 +66,7 @@ impl View {
             let (bucket, pool) = (row.bucket.clone(), campaign.pool.clone());
             let earlier = earlier_relays(config, &pool, relay);
             let lines = by_pool.entry((bucket.clone(), pool)).or_insert_with(|| PoolLines {
-                needed_by_earlier: needed(&outlook, earlier, &bucket),
+                needed_by_earlier: needed(outlook, earlier, &bucket),
                 ..PoolLines::default()
             });
             lines.lines.push(Line {

@@ -7,6 +7,7 @@ mod eml;
 mod feedback_mail;
 mod feedback_providers;
 mod feedback_sns;
+mod forecast_golden;
 mod intake;
 mod listener_smtp;
 mod lists;

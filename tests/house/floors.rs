@@ -18,7 +18,7 @@ fn floor_of(path: &[String]) -> Option<Floor> {
         ("core", _) => Floor::Core,
         ("store", "sqlite") | ("relay", "smtp") => Floor::Adapters,
         ("store" | "relay" | "clock" | "compose" | "config" | "program", _) => Floor::Ports,
-        ("worker" | "intake" | "feedback" | "report" | "sim", _) => Floor::Application,
+        ("worker" | "intake" | "feedback" | "report" | "forecast" | "sim", _) => Floor::Application,
         ("cli" | "simulator" | "listener" | "telemetry", _) => Floor::Edges,
         _ => return None,
     })

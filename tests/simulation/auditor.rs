@@ -21,21 +21,21 @@ struct Day {
 }
 
 fn days_of(ramp: &Ramp, bucket: &str) -> BTreeMap<Date, Day> {
-    let mut days: BTreeMap<Date, (u32, bool, BTreeMap<&str, u16>, u32)> = BTreeMap::new();
+    let mut days: BTreeMap<Date, Day> = BTreeMap::new();
+    let mut last: BTreeMap<(Date, &str), u16> = BTreeMap::new();
     for Seen { at, recipient, code, blocks, .. } in ramp.seen.iter().filter(|s| s.bucket == bucket) {
-        let day = days.entry(at.to_zoned(ramp.zone.clone()).date()).or_default();
-        day.0 += 1;
-        day.1 |= blocks;
-        day.3 += u32::from(day.2.insert(recipient, *code).is_some());
+        let date = at.to_zoned(ramp.zone.clone()).date();
+        let day = days.entry(date).or_default();
+        day.handed += 1;
+        day.blocked |= blocks;
+        day.repeats += u32::from(last.insert((date, recipient), *code).is_some());
     }
-    let day = |(handed, blocked, last, repeats): (u32, bool, BTreeMap<&str, u16>, u32)| Day {
-        handed,
-        tried: last.len() as u32,
-        put_off: last.values().filter(|code| **code != 250).count() as u32,
-        blocked,
-        repeats,
-    };
-    days.into_iter().map(|(date, seen)| (date, day(seen))).collect()
+    for ((date, _), code) in last {
+        let day = days.entry(date).or_default();
+        day.tried += 1;
+        day.put_off += u32::from(code != 250);
+    }
+    days
 }
 
 /// Quota of a warm-up day by the table, as the plan of that date has it; the day of an edit has the larger of both.

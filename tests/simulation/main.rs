@@ -6,6 +6,7 @@
 mod auditor;
 mod carrier;
 mod faulty;
+mod foreseen;
 mod judge;
 mod ramp;
 #[path = "../support/settings.rs"]
@@ -155,4 +156,27 @@ fn planted_faults_of_the_gate_are_found() {
         });
         assert!(caught.is_some(), "{planted:?} was not seen in any world");
     }
+}
+
+#[test]
+fn a_forecast_of_each_groups_end_is_within_one_percent_of_what_the_worker_then_does() {
+    let worlds = if std::env::var_os("HIKAGEN_LONG").is_some() { 200 } else { 12 };
+    let next = std::sync::atomic::AtomicU64::new(0);
+    let found = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    if seed >= worlds {
+                        break;
+                    }
+                    let lived = in_virtual_time(foreseen::live(seed));
+                    found.lock().unwrap().extend(foreseen::off(seed, &lived));
+                }
+            });
+        }
+    });
+    let found = found.into_inner().unwrap();
+    assert!(found.is_empty(), "{} groups of {worlds} worlds:\n{}", found.len(), found.join("\n"));
 }

@@ -55,7 +55,7 @@ pub(crate) struct RampAsk {
 
 impl RampAsk {
     pub(crate) fn new(seed: u64, trouble: Trouble) -> Self {
-        let bit = |what: &str, n: u64| mix(seed, what) % n == 0;
+        let bit = |what: &str, n: u64| mix(seed, what).is_multiple_of(n);
         let hours = [26, -3, 2, -20][usize::try_from(mix(seed, "hours") % 4).unwrap()];
         Self {
             seed,
@@ -76,7 +76,7 @@ pub(crate) enum Mood {
     Unhappy,
     /// One message in fifteen.
     Displeased,
-    /// One recipient in five is unknown; one block comes in the middle.
+    /// It blocks whoever sends, once, in the middle of the day.
     Blocks,
 }
 
@@ -154,8 +154,8 @@ impl Destination {
         let blocked_already = earlier.iter().any(|s| s.blocks && s.bucket == bucket);
         let dice = mix(self.seed, &format!("{recipient} {day}"));
         match mood(self.seed, &bucket, nth) {
-            Mood::Unhappy if dice % 4 == 0 => (451, "zz9 please come back another time", false),
-            Mood::Displeased if dice % 15 == 0 => (451, "zz9 please come back another time", false),
+            Mood::Unhappy if dice.is_multiple_of(4) => (451, "zz9 please come back another time", false),
+            Mood::Displeased if dice.is_multiple_of(15) => (451, "zz9 please come back another time", false),
             Mood::Blocks if !blocked_already && today.count() >= 6 => match bucket.as_str() {
                 "docomo" => (421, "Service not available, closing transmission channel", true),
                 _ => (421, "4.7.0 very low reputation of the sending IP address", true),
@@ -233,7 +233,7 @@ fn config(seed: u64, zone: &TimeZone, divided: u32) -> Arc<Config> {
     let mut text = format!(
         "plan: ramp\ntimezone: {}\ndefaults: {{ window: \"07:00-19:00\", spread: {}, jitter: none }}\ngroups:\n",
         zone.iana_name().unwrap(),
-        if mix(seed, "spread") % 2 == 0 { "even" } else { "asap, rate: 1/min" },
+        if mix(seed, "spread").is_multiple_of(2) { "even" } else { "asap, rate: 1/min" },
     );
     for (group, _, curve) in CURVES {
         let group = if group == "google" { "gmail" } else { group };

@@ -38,6 +38,16 @@ fn a_plan_is_drawn_with_every_curve_its_days_and_who_follows() {
 }
 
 #[test]
+fn a_forecast_is_drawn_with_what_leaves_each_day_and_what_still_waits() {
+    let project = Project::empty();
+    let command = ["plan", "forecast", "japan-28", "--size", "1000000", "--start", "2026-12-01", "--svg"];
+    let texts = looked_at(&project.hikagen(&command).expect(0).out, &["lines"]);
+    for text in ["Forecast", "120,000", "12-01", "assumed: 1,000,000 messages"] {
+        assert!(texts.iter().any(|shown| shown == text), "{text} is not in {texts:?}");
+    }
+}
+
+#[test]
 fn a_plan_of_many_curves_in_a_file_with_a_japanese_name_is_drawn() {
     let project = Project::empty();
     let name = "春の予熱計画（新しいIPアドレスと、とても長い名前のついたファイル）＜＆＞ <b>&amp;.yaml".repeat(2);

@@ -69,7 +69,7 @@ fn fish_completes_commands_and_options() {
     assert_eq!(completed("hikagen compl"), ["completions"]);
     assert_eq!(completed("hikagen lane pau"), ["pause"]);
     assert_eq!(completed("hikagen plan show --sv"), ["--svg"]);
-    assert_eq!(completed("hikagen plan "), ["check", "curves", "diff", "help", "show"]);
+    assert_eq!(completed("hikagen plan "), ["check", "curves", "diff", "forecast", "help", "show"]);
 }
 
 #[test]

@@ -42,8 +42,7 @@ fn all(parts: &[(&str, &str)]) -> Vec<String> {
     out
 }
 
-const LANE: &str =
-    "lane plan_day begun warmup_day quota spent left accepted deferred bounced rate pace window waiting holds overrides";
+const LANE: &str = "lane plan_day begun warmup_day quota spent left accepted deferred bounced rate pace window waiting holds overrides";
 const HOLD: &str = "because text until";
 const WINDOW: &str = "open closes opens";
 const WAITING: &str = "fresh retries later";

@@ -9,6 +9,7 @@ mod commands_answer;
 mod demo;
 mod draws_charts;
 mod explains_why_nothing_moves;
+mod foresees_what_will_leave;
 mod forgets_a_person;
 mod hears_by_mail_and_by_log;
 mod hears_from_beyond_the_relay;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: `releasable` and `release` look at the same limits, and all limits are taken together or not at all.
 
+mod bulk;
 pub mod calendar;
 mod ease;
 pub mod holidays;

@@ -57,6 +57,24 @@ impl Pace {
     }
 }
 
+impl Pace {
+    /// When the next release comes that is not before `now`: where it is late, at once.
+    #[must_use]
+    pub fn next_after(&self, now: Duration) -> Duration {
+        if now.saturating_sub(self.due) > SLACK { now } else { self.next.max(now) }
+    }
+
+    /// `n` were released, each as soon as it was due, from `now` on, one `interval` after the other and without jitter. Says when
+    /// the last was due.
+    pub fn released_ahead(&mut self, n: u32, now: Duration, interval: Duration) -> Duration {
+        let last = self.next_after(now) + interval * n.saturating_sub(1);
+        self.next = last + interval;
+        self.due = self.next;
+        self.count += u64::from(n);
+        last
+    }
+}
+
 /// SplitMix64, as a number from 0 to 1.
 fn hash(seed: u64) -> f64 {
     let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -114,6 +114,26 @@ impl Throttle {
         Duration::from_nanos(self.cell.0.load(Ordering::Relaxed).saturating_sub(tolerance))
     }
 
+    /// How many tokens could be taken from `now` until `then`, each as soon as it is there.
+    #[must_use]
+    pub fn available_until(&self, now: Duration, then: Duration) -> u32 {
+        let first = self.available(now);
+        let next = if first > 0 { now + self.rate.interval() } else { self.ready_at() };
+        let steps =
+            then.checked_sub(next).map_or(0, |span| span.as_nanos() / self.rate.interval().as_nanos().max(1) + 1);
+        first.saturating_add(u32::try_from(steps).unwrap_or(u32::MAX))
+    }
+
+    /// Takes `n` tokens from `now` on, each as soon as it is there, and says when the last is taken.
+    pub fn take_ahead(&mut self, n: u32, now: Duration) -> Duration {
+        let interval = nanos(self.rate.interval());
+        let taken =
+            self.cell.0.load(Ordering::Relaxed).max(nanos(now)).saturating_add(interval.saturating_mul(n.into()));
+        self.cell.0.store(taken, Ordering::Relaxed);
+        let tolerance = interval.saturating_mul(self.burst.get().into());
+        Duration::from_nanos(taken.saturating_sub(tolerance)).max(now)
+    }
+
     /// Takes a token; false (and nothing changes) when there is none at `now`.
     pub fn take(&mut self, now: Duration) -> bool {
         self.time.now.store(nanos(now), Ordering::Relaxed);
@@ -171,6 +191,27 @@ mod tests {
                     prop_assert!((j - i + 1) as f64 <= most + 1e-6);
                 }
             }
+        }
+
+        #[test]
+        fn many_at_once_leave_the_bucket_as_many_one_by_one(
+            count in 1u32..500, burst in 1u32..20, wait in 0u64..9_000_000_000, n in 1u32..60, span in 0u64..9_000_000_000,
+        ) {
+            let rate = Rate::new(NonZeroU32::new(count).expect("above zero"), Duration::from_secs(1)).expect("rate");
+            let start = Duration::from_secs(7);
+            let now = start + Duration::from_nanos(wait);
+            let fresh = || Throttle::new(rate, NonZeroU32::new(burst), start);
+            let (mut single, mut many) = (fresh(), fresh());
+            let (mut at, mut within) = (now, 0);
+            let until = now + Duration::from_nanos(span);
+            for _ in 0..n {
+                at = at.max(single.ready_at());
+                prop_assert!(single.take(at));
+                within += u32::from(at <= until);
+            }
+            prop_assert_eq!(many.available_until(now, until).min(n), within);
+            prop_assert_eq!(many.take_ahead(n, now), at);
+            prop_assert_eq!(many.ready_at(), single.ready_at());
         }
 
         #[test]

@@ -4,6 +4,7 @@
 //! nothing is released outside hours, over a rate, or while paused; one lane's trouble never holds another.
 
 mod because;
+mod bulk;
 mod effects;
 mod follow;
 mod gate;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 pub use because::{Because, Hold};
+pub use bulk::{Answers, Taken};
 pub use effects::{Break, Breaks, Effect, effect};
 pub use gate::{Day, Judgement, judge, next_day};
 pub use reports::HeardEffect;

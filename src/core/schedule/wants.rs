@@ -99,10 +99,20 @@ impl PoolLines {
     }
 }
 
+/// How much one look may hand out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// Messages in all.
+    pub(super) air: u32,
+    /// For a step of virtual time: what a connection carries in it.
+    pub(super) step: Option<u32>,
+}
+
 /// What a tick has handed out so far.
 struct Tick {
     account: u32,
     air: u32,
+    step: Option<u32>,
     lanes: BTreeMap<BucketName, (u32, u32)>,
 }
 
@@ -122,11 +132,16 @@ impl Schedule {
     /// What to claim now.
     #[must_use]
     pub fn wants(&self, backlog: &Backlog, now: Moment) -> Vec<LaneWant> {
+        self.wants_within(backlog, Reach { air: self.air_left().min(CLAIM_MOST), step: None }, now)
+    }
+
+    /// What to claim, within `reach`.
+    pub(super) fn wants_within(&self, backlog: &Backlog, reach: Reach, now: Moment) -> Vec<LaneWant> {
         if self.is_held(now) || now.at >= self.bounds.1 {
             return Vec::new();
         }
-        let mut tick =
-            Tick { account: self.account_left(now), air: self.air_left().min(CLAIM_MOST), lanes: BTreeMap::new() };
+        let Reach { air, step } = reach;
+        let mut tick = Tick { account: self.account_left(now), air, step, lanes: BTreeMap::new() };
         let mut wants: BTreeMap<BucketName, LaneWant> = BTreeMap::new();
         let order: Vec<&BucketName> = backlog.lanes.keys().filter(|b| self.lanes.contains_key(*b)).collect();
         for class in Class::ALL {
@@ -136,7 +151,8 @@ impl Schedule {
             // The modest first, and none more than its even share of the air, what it has there already included: neither a
             // lane that could take everything nor one whose mail takes long leaves the others without. Where the account has
             // not one for each, by turns: the modest would always be the same ones.
-            if usize::try_from(tick.account).is_ok_and(|left| left >= asks.len()) {
+            let few = if tick.step.is_some() { tick.account.min(tick.air) } else { tick.account };
+            if usize::try_from(few).is_ok_and(|left| left >= asks.len()) {
                 asks.sort_by_key(|ask| ask.held.saturating_add(ask.n));
             }
             let mut after = u32::try_from(asks.len()).unwrap_or(u32::MAX);
@@ -177,7 +193,9 @@ impl Schedule {
             return None;
         }
         let (taken, taken_retries) = tick.lanes.get(bucket).copied().unwrap_or_default();
-        let releasable = lane.releasable(class, now, self.terms.ahead, self.terms.connections * 2);
+        let most = tick.step.map(|each| self.connections(lane).saturating_mul(each));
+        let unbounded = most.unwrap_or(self.terms.connections * 2);
+        let releasable = lane.releasable(class, now, self.terms.ahead, unbounded).min(most.unwrap_or(u32::MAX));
         let mut n = releasable.saturating_sub(lane.unsent_total() + taken);
         n = n.min(self.quota_left(lane, class, now).saturating_sub(taken));
         if let Some(hour) = &lane.hour {

@@ -6,12 +6,14 @@
 //! since room for letters is reckoned from above, Japanese ones a whole em wide.
 
 mod daily;
+mod forecast;
 mod plan;
 mod status;
 
 use std::fmt::Write as _;
 
 pub use daily::{AnsweredChart, AnsweredLane, DaysChart};
+pub use forecast::forecast_chart;
 pub use plan::{Line, PlanChart};
 pub use status::status_chart;
 

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -220,12 +221,14 @@ pub(in super::super) fn recipients_of(db: &mut Db, messages: &[MessageId]) -> Re
         let row: Option<(String, i64, String)> =
             look.query_row([message.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
         let Some((key, id, name)) = row else { continue };
-        if !campaigns.contains_key(&id) {
-            let domain = intake::standing(conn, id)?.map(|standing| standing.domain).unwrap_or_default();
-            let name = CampaignName::new(&name).map_err(|_| codec::damaged("the campaign name", &name))?;
-            campaigns.insert(id, (name, domain));
-        }
-        let (campaign, sender_domain) = campaigns[&id].clone();
+        let (campaign, sender_domain) = match campaigns.entry(id) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(slot) => {
+                let domain = intake::standing(conn, id)?.map(|standing| standing.domain).unwrap_or_default();
+                let name = CampaignName::new(&name).map_err(|_| codec::damaged("the campaign name", &name))?;
+                slot.insert((name, domain)).clone()
+            }
+        };
         found.push(Recipient { message: *message, key, campaign, sender_domain });
     }
     Ok(found)
