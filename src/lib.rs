@@ -92,8 +92,10 @@
 //! 5. *A weighted least-served rule shares a lane between campaigns,* not round robin by deficit: the same shares, exact at any claim size.
 //! 6. *A report is matched by the signed token first*, and a message counts once per fate, whatever the way: mail and log may both
 //!    tell of it. What came back is written beside a final state, never in its place ([`store::feedback`]).
-//! 7. *Until a day can be judged by what carriers answer, it is judged by volume* (`filled`, `emptied`), and a day without a handover
-//!    never counts.
+//! 7. *A plan day is judged once, and late answers may only make it worse* ([`core::schedule::judge`]): by volume first, then by how its
+//!    messages were answered, each of them counted once; a day without a handover never counts. What a lane carries from day to day
+//!    ([`core::lane::Ramp`]) lies in its ledger, so that nothing of it is lost by a restart.
+//! 8. *Orders about a lane's course go through its owner*, who stores the ledger and the journal's entry together.
 
 pub mod cli;
 pub mod clock;
