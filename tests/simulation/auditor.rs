@@ -8,7 +8,7 @@ use hikagen::core::lane::VerdictKind;
 use hikagen::store::Store;
 use jiff::civil::Date;
 
-use crate::ramp::{CURVES, DAYS, EDITED, Ramp, Seen};
+use crate::ramp::{CURVES, EDITED, Ramp, Seen};
 
 /// A day of a lane as its destination saw it.
 #[derive(Debug, Default)]
@@ -55,6 +55,44 @@ pub(crate) async fn broken(ramp: &Ramp) -> Vec<String> {
     nothing_lost(ramp, &mut broken).await;
     for (bucket, ..) in CURVES {
         lane(ramp, bucket, &mut broken).await;
+        stands_still_after_a_block(ramp, bucket, &mut broken);
+    }
+    broken
+}
+
+/// Messages that may be in the air when the first word of a block comes: twice the relay's four connections.
+const IN_THE_AIR: usize = 8;
+
+/// From the first block word on at most what was in the air arrives within the cooldown of half an hour. At a message a minute thirty
+/// would.
+fn stands_still_after_a_block(ramp: &Ramp, bucket: &str, broken: &mut Vec<String>) {
+    for block in ramp.seen.iter().filter(|s| s.bucket == bucket && s.blocks) {
+        let over = block.at + jiff::SignedDuration::from_mins(29);
+        let after = ramp.seen.iter().filter(|s| s.bucket == bucket && s.at > block.at && s.at < over).count();
+        if after > IN_THE_AIR {
+            broken.push(format!("{bucket}: {after} messages left after the block at {}", block.at));
+        }
+    }
+}
+
+/// With `spread: even` no hour of the window gets more than half as much again as its share (and one message more, where a share is
+/// less than two).
+pub(crate) fn uneven_hours(ramp: &Ramp) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (bucket, ..) in CURVES {
+        let mut hours: BTreeMap<(Date, i8), u32> = BTreeMap::new();
+        for seen in ramp.seen.iter().filter(|s| s.bucket == bucket) {
+            let at = seen.at.to_zoned(ramp.zone.clone());
+            *hours.entry((at.date(), at.hour())).or_default() += 1;
+        }
+        let mut days: BTreeMap<Date, u32> = BTreeMap::new();
+        hours.iter().for_each(|((day, _), n)| *days.entry(*day).or_default() += n);
+        for ((day, hour), n) in hours {
+            let share = f64::from(days[&day]) / 12.0;
+            if f64::from(n) > (1.5 * share).max(share + 1.0) {
+                broken.push(format!("{bucket}: {n} of {} in hour {hour} of {day}", days[&day]));
+            }
+        }
     }
     broken
 }
@@ -138,7 +176,7 @@ fn moved(
         broken.push(fault("no advance after a full day of acceptances"));
     }
     // Full use: with backlog, an open window and a content destination at least 99 % leaves.
-    let backlog = !ramp.ask.idles && nth < DAYS - 1;
+    let backlog = !ramp.ask.idles && nth < ramp.ask.days - 1;
     let calm = day.put_off == 0 && !day.blocked && !disturbed && nth > 0;
     let whole = least == most && !blocked_lately(ramp, bucket, before);
     if backlog && calm && whole && day.handed * 100 < 99 * most && !eased_lately(seen, before) {

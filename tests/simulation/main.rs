@@ -180,3 +180,25 @@ fn a_forecast_of_each_groups_end_is_within_one_percent_of_what_the_worker_then_d
     let found = found.into_inner().unwrap();
     assert!(found.is_empty(), "{} groups of {worlds} worlds:\n{}", found.len(), found.join("\n"));
 }
+
+/// Two months of backlog and content destinations: the auditor holds that every day is used to 99 % and followed by the next.
+#[test]
+fn every_quota_is_used_up_over_sixty_days_and_no_hour_gets_much_more_than_its_share() {
+    let even = |seed: &u64| mix(*seed, "spread").is_multiple_of(2);
+    let asks = (0..40).filter(even).take(3).map(|seed| RampAsk {
+        set_by: None,
+        edited: false,
+        idles: false,
+        calm: true,
+        days: 60,
+        ..RampAsk::new(seed, Trouble::None)
+    });
+    all_hold_by(asks.collect(), |ask| {
+        let (ramp, mut broken) = ramp_judged(ask);
+        broken.extend(auditor::uneven_hours(&ramp));
+        let days = ramp.seen.iter().map(|s| s.at.to_zoned(ramp.zone.clone()).date());
+        let days = days.collect::<std::collections::BTreeSet<_>>().len();
+        broken.extend((days < 60).then(|| format!("mail left on {days} days of 60")));
+        broken
+    });
+}

@@ -51,6 +51,10 @@ pub(crate) struct RampAsk {
     pub(crate) edited: bool,
     /// Nothing waits on days 5 to 13: the lane idles.
     pub(crate) idles: bool,
+    /// Every destination is content on every day.
+    pub(crate) calm: bool,
+    /// Days that it lasts.
+    pub(crate) days: i64,
 }
 
 impl RampAsk {
@@ -64,6 +68,8 @@ impl RampAsk {
             set_by: bit("set", 3).then(|| SignedDuration::from_hours(hours)),
             edited: bit("edited", 3),
             idles: bit("idles", 4),
+            calm: false,
+            days: DAYS,
         }
     }
 }
@@ -138,6 +144,7 @@ pub(crate) struct Ramp {
 
 struct Destination {
     seed: u64,
+    calm: bool,
     zone: TimeZone,
     first: Date,
     clock: SharedClock,
@@ -153,7 +160,8 @@ impl Destination {
         let today = earlier.iter().filter(|s| s.bucket == bucket && s.at.to_zoned(self.zone.clone()).date() == day);
         let blocked_already = earlier.iter().any(|s| s.blocks && s.bucket == bucket);
         let dice = mix(self.seed, &format!("{recipient} {day}"));
-        match mood(self.seed, &bucket, nth) {
+        let mood = if self.calm { Mood::Content } else { mood(self.seed, &bucket, nth) };
+        match mood {
             Mood::Unhappy if dice.is_multiple_of(4) => (451, "zz9 please come back another time", false),
             Mood::Displeased if dice.is_multiple_of(15) => (451, "zz9 please come back another time", false),
             Mood::Blocks if !blocked_already && today.count() >= 6 => match bucket.as_str() {
@@ -324,6 +332,7 @@ fn begin_life(
     let store = Arc::new(Faulty { inner, gate: gate.clone(), planted: ramp.ask.planted });
     let here = Arc::new(Destination {
         seed: ramp.ask.seed,
+        calm: ramp.ask.calm,
         zone: ramp.zone.clone(),
         first: ramp.first,
         clock: clock.clone(),
@@ -378,14 +387,14 @@ pub(crate) async fn live(ask: RampAsk) -> Ramp {
     let (plain, halved) = (config(ask.seed, &zone, 1), config(ask.seed, &zone, EDITED));
     let store = SqliteStore::in_memory();
     // An idle lane has enough for four days, and more on the fourteenth.
-    let each = if ask.idles { 40 } else { 1_500 };
+    let each = if ask.idles { 40 } else { 80 * usize::try_from(ask.days).unwrap() };
     let (campaign, submitted) = submit(&store, "spring", (0, each), clock.now()).await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (calls, first) = (0, begin.date());
     let mut ramp =
         Ramp { ask, calls, zone, first, seen: Vec::new(), store, campaign, submitted, died_on: None, in_the_air: 0 };
     let mut life = begin_life(&ramp, &clock, &seen, &plain, ask.trouble);
-    for hour in 0..DAYS * 24 {
+    for hour in 0..ask.days * 24 {
         let day = hour / 24;
         if let Some(by) = ask.set_by {
             let wrong = (5 * 24 + 4..5 * 24 + 9).contains(&hour);
