@@ -104,7 +104,10 @@ async fn demonstrate(context: &Context, dir: &Path, day: Day) -> Result<Figures,
     let config_path = files::write(dir, port, day.date)
         .map_err(|error| Failure::refused(format!("{} cannot be written: {error}", dir.display())))?;
     let project = Context::new(config_path, context.json, context.verbose);
-    let config = Arc::new(project.load_config()?);
+    let mut config = project.load_config()?;
+    // What is in the air at the day's end takes as long as ever, however fast the clock runs.
+    config.worker.drain = config.worker.drain.mul_f64(day.speed.max(1.0));
+    let config = Arc::new(config);
     let store = project.open_store(&config)?;
 
     let before: SharedClock = Arc::new(PacedClock::new(day.starts - SignedDuration::from_mins(30), 1.0));
