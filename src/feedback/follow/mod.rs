@@ -34,7 +34,7 @@ use crate::store::{Recorded, StoreError};
 /// Between two looks at a source that had nothing new.
 const LOOK: Duration = Duration::from_secs(1);
 /// After a step of reading much at once, so many times as long as it took is left to others.
-const REST: u32 = 2;
+const REST: u32 = 4;
 /// Longest wait for a store that cannot take what was heard, and for a program that ends again and again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -60,7 +60,7 @@ struct Desk {
 
 impl Desk {
     /// Leaves the machine and the store to those who send, after a step that began then: a log of a whole day is caught up with at
-    /// some thousand reports a second, which is still far more than a relay writes.
+    /// a thousand reports a second or two, which is still far more than a relay writes.
     async fn rest(&self, began: Duration) {
         let took = self.clock.elapsed().saturating_sub(began);
         self.clock.sleep((took * REST).min(LOOK)).await;
