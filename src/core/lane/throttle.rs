@@ -118,9 +118,13 @@ impl Throttle {
     #[must_use]
     pub fn available_until(&self, now: Duration, then: Duration) -> u32 {
         let first = self.available(now);
-        let next = if first > 0 { now + self.rate.interval() } else { self.ready_at() };
-        let steps =
-            then.checked_sub(next).map_or(0, |span| span.as_nanos() / self.rate.interval().as_nanos().max(1) + 1);
+        let interval = nanos(self.rate.interval());
+        // The token behind those that are there: not a whole interval from now, where it has begun to fill.
+        let taken =
+            self.cell.0.load(Ordering::Relaxed).max(nanos(now)).saturating_add(interval.saturating_mul(first.into()));
+        let tolerance = interval.saturating_mul(u64::from(self.burst.get() - 1));
+        let next = Duration::from_nanos(taken.saturating_sub(tolerance));
+        let steps = then.checked_sub(next).map_or(0, |span| span.as_nanos() / u128::from(interval.max(1)) + 1);
         first.saturating_add(u32::try_from(steps).unwrap_or(u32::MAX))
     }
 
@@ -159,6 +163,16 @@ mod tests {
         assert_eq!(bucket.available(start + Duration::from_secs(60)), 3);
         assert!(bucket.take(start + Duration::from_millis(100)));
         assert!(!bucket.take(start + Duration::from_millis(199)));
+    }
+
+    #[test]
+    fn a_token_that_has_begun_to_fill_comes_before_a_whole_interval() {
+        let start = Duration::from_secs(7);
+        let bucket = throttle("4/s", 6, start);
+        // One is there since 7.25 s; then come 7.5, 7.75 and 8 s.
+        let now = start + Duration::from_nanos(359_793_928);
+        assert_eq!(bucket.available(now), 1);
+        assert_eq!(bucket.available_until(now, start + Duration::from_secs(1)), 4);
     }
 
     #[test]
