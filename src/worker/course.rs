@@ -89,10 +89,9 @@ impl Owner {
             self.schedule.steer(&order.lane.bucket, &order.course, &order.by, &order.reason, now);
             self.rollover.get_or_insert_default().orders.push(id);
         }
-        self.gather_changes();
     }
 
-    /// Takes what the schedule changed into what is written next.
+    /// Takes what the schedule changed into what is written next; each turn does, before it writes.
     pub(super) fn gather_changes(&mut self) {
         for Change { ledger, verdict, entry } in self.schedule.take_changes() {
             tracing::info!(

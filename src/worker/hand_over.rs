@@ -293,12 +293,10 @@ impl Owner {
             }
             entry.because.clone_from(&row.reason);
             let text = format!("{begun}: {}", row.reason);
-            if let Err(error) = shared.parts.store.note(vec![entry]).await {
-                tracing::warn!(%error, "the journal could not be written");
-            }
             if let Err(error) = shared.parts.store.pause(row).await {
                 tracing::warn!(%error, "the pause holds here, but could not be recorded");
             }
+            shared.note(entry).await;
             shared.tell(kind, subject, text).await;
             Done::Nothing
         });
@@ -323,9 +321,7 @@ impl Owner {
         self.tasks.spawn(async move {
             let because = format!("the sender's set-up is at fault: {reason}");
             entry.because.clone_from(&because);
-            if let Err(error) = shared.parts.store.note(vec![entry]).await {
-                tracing::warn!(%error, "the journal could not be written");
-            }
+            shared.note(entry).await;
             let result = shared.parts.store.order_campaign(&name, CampaignState::Paused, &because, at).await;
             match result {
                 Ok(()) | Err(StoreError::Refused(_)) => {}

@@ -30,6 +30,7 @@ use crate::clock::SharedClock;
 use crate::compose::Composer;
 use crate::config::{Config, RelaySettings};
 use crate::core::campaign::{CampaignId, RevisionId};
+use crate::core::journal::Entry;
 use crate::core::names::RelayName;
 use crate::relay::Relay;
 use crate::store::{Store, StoreError};
@@ -149,6 +150,13 @@ impl Shared {
         }
         if let Ok(events) = self.events.lock() {
             events.tell(&event);
+        }
+    }
+
+    /// Writes into the journal, which never holds up mail.
+    pub(crate) async fn note(&self, entry: Entry) {
+        if let Err(error) = self.parts.store.note(vec![entry]).await {
+            tracing::warn!(%error, "the journal could not be written");
         }
     }
 

@@ -5,8 +5,9 @@
 
 use jiff::Timestamp;
 
-use super::Ramp;
+use super::{Grade, Ramp};
 use crate::core::plan::Throttling;
+use crate::core::reply::{Action, Reading};
 use crate::core::units::Share;
 
 /// What an answer means for the pace.
@@ -18,6 +19,19 @@ pub enum Heard {
     PutOff,
     /// A reply that asks to slow down.
     AsksToSlow,
+}
+
+impl Heard {
+    /// What an answer about a lane's mail means. `None`: it was accepted, or reported delivered; `own`: the relay's answers are its
+    /// own, not the destination's.
+    #[must_use]
+    pub fn of(answer: Option<&Reading>, own: bool) -> Self {
+        match answer.filter(|reading| Grade::of(reading, own).put_off) {
+            Some(reading) if reading.action == Action::Throttle => Self::AsksToSlow,
+            Some(_) => Self::PutOff,
+            None => Self::Good,
+        }
+    }
 }
 
 /// A lane's place between floor and ceiling.

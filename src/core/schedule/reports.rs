@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::effects::{Effect, REMEMBERED, effect};
 use super::{HOUR, Schedule};
-use crate::core::lane::{EaseHeard, Grade, PauseCause};
+use crate::core::lane::{EaseHeard, PauseCause};
 use crate::core::moment::Moment;
 use crate::core::names::BucketName;
 use crate::core::reply::{Action, Reading, Stage};
@@ -43,14 +43,8 @@ impl Schedule {
         let speaks = answer.is_none_or(|(reading, _)| !reading.is_relays());
         // An answer of another day says nothing of today's pace.
         if speaks && at >= self.bounds.0 {
-            let put_off = answer.is_some_and(|(reading, _)| Grade::of(reading, false).put_off);
-            let asks = put_off && answer.is_some_and(|(reading, _)| reading.action == Action::Throttle);
-            let heard = match (asks, put_off) {
-                (true, _) => EaseHeard::AsksToSlow,
-                (false, true) => EaseHeard::PutOff,
-                (false, false) => EaseHeard::Good,
-            };
-            self.ease(bucket, heard, answer.map(|(reading, _)| reading), moment);
+            let reading = answer.map(|(reading, _)| reading);
+            self.ease(bucket, EaseHeard::of(reading, false), reading, moment);
         }
         let cooldown = self.lanes.get(bucket).map_or(HOUR, |lane| lane.plan.cooldown.value);
         let lane = self.lane_breaks.entry(bucket.clone()).or_default();

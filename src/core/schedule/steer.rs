@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::gate::{Day, judge};
+use super::within::pace_in_words;
 use super::{Effect, Schedule};
 use crate::core::journal::{Entry, Kind};
-use crate::core::lane::{Ease, Ledger, Ramp, Showing, Verdict, VerdictKind};
+use crate::core::lane::{Ledger, Ramp, Showing, Verdict, VerdictKind};
 use crate::core::moment::Moment;
 use crate::core::names::{BucketName, RelayName};
 
@@ -167,7 +168,6 @@ impl Schedule {
             format!("warm-up day {}, quota {}", lane.ledger.warmup_day, lane.ledger.quota)
         };
         let held = |ramp: &Ramp| ramp.held.as_ref().map_or("follows its plan".to_owned(), |why| format!("held: {why}"));
-        let pace = |ramp: &Ramp| format!("{} % of the plan's pace", ramp.eased / 10);
         let (kind, before, after) = match course {
             Course::Hold | Course::GoOn => {
                 let before = held(&lane.ledger.ramp);
@@ -183,11 +183,11 @@ impl Schedule {
                 (Kind::DaySet, before, day(lane))
             }
             Course::Lift => {
-                let before = pace(&lane.ledger.ramp);
-                lane.ease = Ease::default();
+                let before = pace_in_words(lane.ledger.ramp.eased);
+                lane.ease.lift();
                 (lane.ledger.ramp.eased, lane.ledger.ramp.eased_because) = (Ramp::WHOLE, None);
                 lane.brake(now.up);
-                (Kind::Lifted, before, pace(&lane.ledger.ramp))
+                (Kind::Lifted, before, pace_in_words(lane.ledger.ramp.eased))
             }
         };
         let (by, because) = (by.to_owned(), reason.to_owned());

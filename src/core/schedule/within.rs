@@ -54,7 +54,7 @@ pub struct Counted {
 impl Counted {
     /// What the store has.
     pub(super) fn of(lane: &Lane) -> Self {
-        Self { ..Self::default() }.caught_up(lane)
+        Self::default().caught_up(lane)
     }
 
     fn caught_up(mut self, lane: &Lane) -> Self {
@@ -76,17 +76,9 @@ impl Schedule {
         let over = answer.is_none_or(|reading| matches!(reading.action, Action::Suppress | Action::Fail));
         lane.counted.answered = lane.counted.answered.saturating_add(u32::from(over));
         lane.counted.unknown = lane.counted.unknown.saturating_add(u32::from(grade.unknown));
-        if !own {
-            let asks = answer.is_some_and(|r| r.action == Action::Throttle && grade.put_off);
-            let heard = match (asks, grade.put_off) {
-                (true, _) => EaseHeard::AsksToSlow,
-                (false, true) => EaseHeard::PutOff,
-                (false, false) => EaseHeard::Good,
-            };
-            // What the relay says of itself is no answer of the destination.
-            if !answer.is_some_and(Reading::is_relays) {
-                self.ease(bucket, heard, answer, now);
-            }
+        // What the relay says of itself is no answer of the destination.
+        if !own && !answer.is_some_and(Reading::is_relays) {
+            self.ease(bucket, EaseHeard::of(answer, own), answer, now);
         }
         if grade.unknown { self.over_budget(bucket) } else { None }
     }
@@ -122,8 +114,8 @@ impl Schedule {
             by: by.to_owned(),
             because,
             inputs: BTreeMap::from(inputs),
-            before: in_words(before),
-            after: in_words(after),
+            before: pace_in_words(before),
+            after: pace_in_words(after),
         };
         self.note(bucket, decided, now.at);
     }
@@ -164,6 +156,6 @@ impl Schedule {
 }
 
 /// A share of the pace, in words.
-fn in_words(share: u32) -> String {
+pub(super) fn pace_in_words(share: u32) -> String {
     format!("{} % of the plan's pace", share / 10)
 }

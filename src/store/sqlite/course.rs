@@ -149,13 +149,9 @@ fn write_entry(conn: &Connection, names: &mut Names, e: &Entry) -> Result<()> {
 
 pub(super) fn journal(db: &mut Db, filter: &JournalFilter, limit: u32) -> Result<Vec<(i64, Entry)>> {
     let Db { conn, names } = db;
-    // A name that the store has never seen has no entries.
-    let mut number = |name: Option<&str>| match name {
-        None => Ok(Some(None)),
-        Some(name) => Ok::<_, StoreError>(names.find(conn, name)?.map(Some)),
-    };
-    let Some(relay) = number(filter.relay.as_ref().map(RelayName::as_str))? else { return Ok(Vec::new()) };
-    let Some(bucket) = number(filter.bucket.as_ref().map(BucketName::as_str))? else { return Ok(Vec::new()) };
+    let relay = names.narrowed(conn, filter.relay.as_ref().map(RelayName::as_str))?;
+    let bucket = names.narrowed(conn, filter.bucket.as_ref().map(BucketName::as_str))?;
+    let (Some(relay), Some(bucket)) = (relay, bucket) else { return Ok(Vec::new()) };
     let mut statement = conn.prepare_cached(
         "SELECT id, at, by, relay, bucket, day, kind, because, inputs, before, after FROM journal
          WHERE (?1 IS NULL OR relay = ?1) AND (?2 IS NULL OR bucket = ?2) AND (?3 IS NULL OR kind = ?3)

@@ -43,6 +43,14 @@ impl Names {
         Ok(id)
     }
 
+    /// The number by which rows are narrowed to a name: `Some(None)` for all of them; `None` when the store has never seen it.
+    pub(super) fn narrowed(&mut self, conn: &Connection, text: Option<&str>) -> Result<Option<Option<i64>>> {
+        match text {
+            None => Ok(Some(None)),
+            Some(text) => Ok(self.find(conn, text)?.map(Some)),
+        }
+    }
+
     /// The number of a name; a new one gets a number. Only within a writing transaction.
     pub(super) fn id(&mut self, conn: &Connection, text: &str) -> Result<i64> {
         if let Some(id) = self.find(conn, text)? {

@@ -85,17 +85,9 @@ pub(super) fn tally(db: &mut Db, id: CampaignId) -> Result<Vec<TallyRow>> {
     Ok(found)
 }
 
-/// The number of `relay`, or `Some(None)` for all; `None` when the store has never seen it.
-fn which(db: &mut Db, relay: Option<&RelayName>) -> Result<Option<Option<i64>>> {
-    match relay {
-        None => Ok(Some(None)),
-        Some(relay) => Ok(db.names.find(&db.conn, relay.as_str())?.map(Some)),
-    }
-}
-
 pub(super) fn ledgers(db: &mut Db, relay: Option<&RelayName>, since: Date) -> Result<Vec<(RelayName, Ledger)>> {
-    let Some(relay) = which(db, relay)? else { return Ok(Vec::new()) };
     let Db { conn, names } = db;
+    let Some(relay) = names.narrowed(conn, relay.map(RelayName::as_str))? else { return Ok(Vec::new()) };
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {LEDGER}, l.relay FROM {LEDGER_FROM} WHERE (?1 IS NULL OR l.relay = ?1) AND l.day >= ?2
          ORDER BY l.day DESC, l.relay, l.bucket"
@@ -110,8 +102,8 @@ pub(super) fn ledgers(db: &mut Db, relay: Option<&RelayName>, since: Date) -> Re
 }
 
 pub(super) fn verdicts(db: &mut Db, relay: Option<&RelayName>, since: Date) -> Result<Vec<(RelayName, Verdict)>> {
-    let Some(relay) = which(db, relay)? else { return Ok(Vec::new()) };
     let Db { conn, names } = db;
+    let Some(relay) = names.narrowed(conn, relay.map(RelayName::as_str))? else { return Ok(Vec::new()) };
     let mut statement = conn.prepare_cached(
         "SELECT relay, bucket, day, days, kind, before, after, because, inputs FROM verdict
          WHERE (?1 IS NULL OR relay = ?1) AND day >= ?2 ORDER BY day DESC, relay, bucket",

@@ -153,13 +153,7 @@ pub(in super::super) fn health(
     since: Date,
 ) -> Result<Vec<(LaneKey, Date, Health)>> {
     let Db { conn, names } = db;
-    let of = match relay {
-        None => None,
-        Some(relay) => match names.find(conn, relay.as_str())? {
-            None => return Ok(Vec::new()),
-            some => some,
-        },
-    };
+    let Some(of) = names.narrowed(conn, relay.map(RelayName::as_str))? else { return Ok(Vec::new()) };
     let mut statement = conn.prepare_cached(
         "SELECT relay, bucket, day, delivered, delayed, bounced, unknown, complaints, blocks FROM health
          WHERE (?1 IS NULL OR relay = ?1) AND day >= ?2 ORDER BY day DESC, relay, bucket",
