@@ -82,6 +82,11 @@ impl Rolling {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn cells(&self) -> usize {
+        self.cells.len()
+    }
+
     /// How many may go at `now`.
     #[must_use]
     pub fn available(&self, now: Timestamp) -> u32 {

@@ -322,6 +322,7 @@ impl Schedule {
     /// Charges a claim: quota, rolling caps, shares. `taken`: campaign, its weight, messages, retries among them.
     pub fn claimed(&mut self, bucket: &BucketName, class: Class, taken: (CampaignId, u32, u32, u32), now: Moment) {
         let (campaign, weight, n, retries) = taken;
+        self.prune_caps(bucket, now.at);
         self.count_caps(bucket, now.at, n);
         let Some(lane) = self.lanes.get_mut(bucket) else { return };
         lane.ledger.spent += n;
@@ -351,13 +352,10 @@ impl Schedule {
     /// Gives quota and caps back for a claim of `day` made at `at`.
     fn refund(&mut self, bucket: &BucketName, class: Class, retry: bool, refund: Option<(Date, Timestamp)>) {
         let Some((day, at)) = refund else { return };
-        for cap in [&mut self.hour, &mut self.day].into_iter().flatten() {
+        for cap in self.caps(bucket) {
             cap.give_back(at, 1);
         }
         let Some(lane) = self.lanes.get_mut(bucket) else { return };
-        if let Some(hour) = &mut lane.hour {
-            hour.give_back(at, 1);
-        }
         if lane.ledger.day == day {
             lane.ledger.spent = lane.ledger.spent.saturating_sub(1);
             lane.ledger.spent_retries = lane.ledger.spent_retries.saturating_sub(u32::from(retry));
@@ -366,10 +364,22 @@ impl Schedule {
         }
     }
 
+    /// The rolling caps that count a lane's mail: the relay account's, and the lane's own.
+    fn caps(&mut self, bucket: &BucketName) -> impl Iterator<Item = &mut Rolling> {
+        let of_lane = self.lanes.get_mut(bucket).and_then(|lane| lane.hour.as_mut());
+        [self.hour.as_mut(), self.day.as_mut(), of_lane].into_iter().flatten()
+    }
+
     fn count_caps(&mut self, bucket: &BucketName, at: Timestamp, n: u32) {
-        let lane_hour = self.lanes.get_mut(bucket).and_then(|lane| lane.hour.as_mut());
-        for cap in [self.hour.as_mut(), self.day.as_mut(), lane_hour].into_iter().flatten() {
+        for cap in self.caps(bucket) {
             cap.add(at, n);
+        }
+    }
+
+    /// A worker that runs for months holds no more cells than a window has.
+    fn prune_caps(&mut self, bucket: &BucketName, now: Timestamp) {
+        for cap in self.caps(bucket) {
+            cap.prune(now);
         }
     }
 
@@ -405,7 +415,7 @@ impl Schedule {
         } else {
             lane.sending += 1
         }
-        for cap in [self.hour.as_mut(), self.day.as_mut(), lane.hour.as_mut()].into_iter().flatten() {
+        for cap in self.caps(bucket) {
             cap.give_back(claimed_at, 1);
             cap.add(now.at, 1);
         }

@@ -380,6 +380,19 @@ fn what_is_given_back_unsent_on_the_same_day_can_be_claimed_again() {
     assert_eq!((again, schedule.lanes()[&bucket("docomo")].left()), (1, 1));
 }
 
+#[test]
+fn caps_of_a_worker_that_runs_for_long_hold_no_more_than_their_window() {
+    let narrow =
+        LanePlan { per_hour: Some(sourced(NonZeroU32::MAX)), ..lane(1_000_000, None, Spread::Asap, (0, 1_440)) };
+    let account = Terms { per_hour: NonZeroU32::new(1_000), ..terms(plan(vec![("docomo", narrow)])) };
+    let mut schedule = open(account, &["docomo"], morning(0));
+    for minute in 0..600 {
+        schedule.claimed(&bucket("docomo"), Class::Bulk, (CampaignId(1), 1, 1, 0), morning(minute * 60));
+    }
+    assert!(schedule.caps(&bucket("docomo")).all(|cap| (60..=62).contains(&cap.cells())));
+    assert_eq!(schedule.caps(&bucket("docomo")).count(), 2);
+}
+
 proptest! {
     #[test]
     fn no_quota_is_passed_and_a_restart_decides_the_same(quota in 1u32..60, steps in prop::collection::vec((0u64..900, 1u64..40), 1..40)) {

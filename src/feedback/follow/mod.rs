@@ -34,7 +34,7 @@ use crate::store::{Recorded, StoreError};
 /// Between two looks at a source that had nothing new.
 const LOOK: Duration = Duration::from_secs(1);
 /// After a step of reading much at once, so many times as long as it took is left to others.
-const REST: u32 = 4;
+const REST: u32 = 5;
 /// Longest wait for a store that cannot take what was heard, and for a program that ends again and again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
