@@ -119,7 +119,11 @@ impl<'a> Course<'a> {
         for name in in_pool_order(config) {
             let Some(settings) = config.relays.get(&name) else { continue };
             let memory = scene.memories.get(&name).cloned().unwrap_or_default();
-            let (schedule, _) = Schedule::open(settings.terms(), memory.ledgers, &memory.cells, &[], now);
+            let (mut schedule, _) = Schedule::open(settings.terms(), memory.ledgers, &memory.cells, &[], now);
+            // Whoever is not stopped for it was resumed.
+            for (bucket, _) in schedule.over_budgets() {
+                schedule.forgive(&bucket);
+            }
             let terms = retry_terms(settings);
             first_retry.insert(name.clone(), terms.after.first().copied().unwrap_or(step));
             players.push(Player { schedule, terms, view: View::default(), diary: Diary::new(name), needs: Vec::new() });

@@ -89,6 +89,24 @@ fn lanes_together_keep_the_accounts_cap_in_any_24_hours() {
 }
 
 #[test]
+fn lanes_have_even_shares_of_a_cap_that_is_too_small_for_them() {
+    for limits in [
+        RelayLimits { per_day: std::num::NonZeroU32::new(70), ..RelayLimits::default() },
+        RelayLimits { per_hour: std::num::NonZeroU32::new(4), ..RelayLimits::default() },
+    ] {
+        let mut scene = scene(&[("cold", "400")], &[]);
+        scene.config.relays.values_mut().map(std::sync::Arc::make_mut).for_each(|relay| relay.limits = limits.clone());
+        let campaign = made_up_campaign("list".parse().expect("a name"), "news".parse().expect("a name"), at(BEGIN));
+        scene.add(campaign, ["docomo", "au", "google"].map(|bucket| (bucket.parse().expect("a name"), 1_000)));
+        let foreseen = all_well(&scene, 20);
+        for day in foreseen.days.chunk_by(|a, b| a.day == b.day) {
+            let leaves = || day.iter().map(|lane| lane.leaves);
+            assert!(day.len() == 3 && leaves().max() <= leaves().min().map(|least| least + 1), "{limits:?}: {day:?}");
+        }
+    }
+}
+
+#[test]
 fn campaigns_share_by_weight_and_a_paused_one_stays() {
     let mut scene = scene(&[("cold", "100")], &[("one", 400), ("three", 400), ("resting", 50)]);
     (scene.outlook.campaigns[0].current.weight, scene.outlook.campaigns[1].current.weight) = (10, 30);

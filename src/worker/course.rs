@@ -15,10 +15,12 @@ use crate::core::journal::{Entry, Kind};
 use crate::core::moment::Moment;
 use crate::core::names::{BucketName, LaneKey};
 use crate::core::schedule::{Break, Change, Effect, Rollover, Spent};
-use crate::store::{Courses, PauseCause, Rolled, Scope, StoreError, UnknownsOf};
+use crate::store::{Courses, JournalFilter, Pause, PauseCause, Rolled, Scope, Store, StoreError, UnknownsOf};
 
 /// Polls between two looks at how plan days were answered.
 const EVERY_POLLS: u32 = 5;
+/// Entries of a lane's journal that are looked through, at most.
+const ENTRIES_MOST: u32 = 10_000;
 /// Plan days that a look goes back.
 const DAYS: i64 = 4;
 
@@ -117,6 +119,22 @@ impl Owner {
         self.begin_pause(pause, Scope::Lane(lane), EventKind::LanePaused, words, now);
     }
 
+    /// A lane whose budget of unknown users is used up, and of whose stop neither a pause nor the journal knows: the last owner died
+    /// before it could write it down.
+    pub(super) async fn heed_budgets(&mut self, pauses: &[Pause], now: Moment) -> Result<(), StoreError> {
+        let (store, since) = (self.shared.parts.store.clone(), self.schedule.day_begins());
+        for (bucket, spent) in self.schedule.over_budgets() {
+            let lane = LaneKey { relay: self.settings.name.clone(), bucket: bucket.clone() };
+            if was_stopped(&*store, lane, since, pauses).await? {
+                // The operator resumed it since, or will.
+                self.schedule.forgive(&bucket);
+            } else {
+                self.stop_lane(bucket, &spent, now);
+            }
+        }
+        Ok(())
+    }
+
     /// What an entry of the journal about this relay begins with.
     pub(super) fn entry(&self, kind: Kind, by: &str, at: Timestamp) -> Entry {
         Entry {
@@ -132,6 +150,26 @@ impl Owner {
             after: String::new(),
         }
     }
+}
+
+/// Whether a lane was stopped on the plan day that began at `since`, whoever resumed it by now.
+async fn was_stopped(
+    store: &dyn Store,
+    lane: LaneKey,
+    since: Timestamp,
+    pauses: &[Pause],
+) -> Result<bool, StoreError> {
+    let (relay, bucket) = (Some(lane.relay.clone()), Some(lane.bucket.clone()));
+    let scope = Scope::Lane(lane);
+    if pauses.iter().any(|pause| pause.scope == scope && pause.cause == PauseCause::Stop) {
+        return Ok(true);
+    }
+    let filter = JournalFilter { relay, bucket, since: Some(since), ..JournalFilter::default() };
+    let told = |e: &Entry| match e.kind {
+        Kind::Paused => e.by == PauseCause::Stop.as_str(),
+        kind => kind == Kind::Resumed,
+    };
+    Ok(store.journal(filter, ENTRIES_MOST).await?.iter().any(|(_, entry)| told(entry)))
 }
 
 /// Where unknown users came from, in words: campaigns and their lists, the most first.

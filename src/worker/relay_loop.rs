@@ -203,7 +203,7 @@ impl RelayTask {
         let (mut schedule, rollover) = Schedule::open(core_terms, memory.ledgers, &memory.cells, &blocks, now);
         schedule.recall(memory.judged);
         let (words, heard) = mpsc::unbounded_channel();
-        Ok(Owner {
+        let mut owner = Owner {
             shared: self.shared.clone(),
             relay: self.relay.clone(),
             config: self.config.borrow().clone(),
@@ -240,7 +240,9 @@ impl RelayTask {
             draining: None,
             clock_watch: ClockWatch::default(),
             clock_trusted: true,
-        })
+        };
+        owner.heed_budgets(&memory.pauses, now).await?;
+        Ok(owner)
     }
 
     async fn own(&mut self, owner: &mut Owner) {

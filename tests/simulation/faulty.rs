@@ -11,6 +11,8 @@ use hikagen::core::campaign::{CampaignId, CampaignState, MessageId, MessageState
 use hikagen::core::journal::Entry;
 use hikagen::core::lane::{Ledger, Showing, Verdict, VerdictKind};
 use hikagen::core::names::{BucketName, CampaignName, LaneKey, PoolName, RelayName};
+use hikagen::core::reply::Signal;
+use hikagen::core::schedule::Course;
 use hikagen::store::*;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -29,6 +31,8 @@ pub(crate) enum Trouble {
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) calls: AtomicU32,
+    /// The first call that was to write a lane's stop down; 0: there was none.
+    pub(crate) first_stop: AtomicU32,
     trouble: Trouble,
     dead: AtomicBool,
     pub(crate) died: Notify,
@@ -37,8 +41,9 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(trouble: Trouble, clock: SharedClock) -> Arc<Self> {
-        let (calls, dead, died) = (AtomicU32::new(0), AtomicBool::new(false), Notify::new());
-        Arc::new(Self { calls, trouble, dead, died, clock })
+        let (calls, first_stop) = (AtomicU32::new(0), AtomicU32::new(0));
+        let (dead, died) = (AtomicBool::new(false), Notify::new());
+        Arc::new(Self { calls, first_stop, trouble, dead, died, clock })
     }
 
     async fn end(&self) {
@@ -88,6 +93,22 @@ pub(crate) enum Planted {
     ClimbsTwice,
     /// A day that repeats is written as an advance.
     AlwaysClimbs,
+    /// What the relay wants less of is counted as the destination's word.
+    BlamesTheLane,
+    /// A message that a relay in trouble did not take is given up.
+    GivesUp,
+    /// A relay in trouble is never tried again.
+    StaysDown,
+    /// An unknown user is taken for any refusal.
+    DeafToUnknowns,
+    /// A lane's stop is remembered for a while only.
+    ForgetsStops,
+    /// The operator's hold is never heard of.
+    ForgetsHolds,
+    /// A warm-up day is set two rungs too high.
+    SetsTooHigh,
+    /// The operator's pause is never heard of.
+    DeafToPauses,
 }
 
 /// A store behind a gate.
@@ -138,6 +159,14 @@ macro_rules! pass {
 
             async fn courses(&self, relay: &RelayName, since: Date) -> Result<Courses> {
                 let mut courses = self.gate.pass(self.inner.courses(relay, since)).await?;
+                if self.planted == Planted::ForgetsHolds {
+                    courses.orders.retain(|(_, order)| order.course != Course::Hold);
+                }
+                for (_, order) in &mut courses.orders {
+                    if let (Planted::SetsTooHigh, Course::SetDay(day)) = (self.planted, &mut order.course) {
+                        *day += 2;
+                    }
+                }
                 for showing in courses.ledgers.iter_mut().map(|ledger| &mut ledger.showing) {
                     match self.planted {
                         Planted::DeafToDeferrals => showing.put_off = 0,
@@ -177,7 +206,36 @@ macro_rules! pass {
                 Ok(claimed)
             }
 
-            async fn settle(&self, lease: &Lease, settlements: Vec<Settlement>) -> Result<Settled> {
+            async fn pause(&self, mut pause: Pause) -> Result<()> {
+                if matches!((&pause.scope, pause.cause), (Scope::Lane(_), PauseCause::Stop)) {
+                    let call = self.gate.calls.load(Ordering::SeqCst);
+                    let _ = self.gate.first_stop.compare_exchange(0, call, Ordering::SeqCst, Ordering::SeqCst);
+                }
+                match (self.planted, &pause.scope) {
+                    (Planted::ForgetsStops, Scope::Lane(_)) if pause.cause == PauseCause::Stop => return Ok(()),
+                    (Planted::StaysDown, Scope::Relay(_)) => pause.until = None,
+                    _ => {}
+                }
+                self.gate.pass(self.inner.pause(pause)).await
+            }
+
+            async fn outlook(&self, now: Timestamp) -> Result<Outlook> {
+                let mut outlook = self.gate.pass(self.inner.outlook(now)).await?;
+                if self.planted == Planted::DeafToPauses {
+                    outlook.pauses.retain(|pause| pause.cause != PauseCause::Operator);
+                }
+                Ok(outlook)
+            }
+
+            async fn settle(&self, lease: &Lease, mut settlements: Vec<Settlement>) -> Result<Settled> {
+                let by_relay = |s: &Settlement| s.attempt.as_ref().is_some_and(|a| a.signal == Signal::Relay);
+                for settlement in settlements.iter_mut().filter(|s| by_relay(s)) {
+                    match self.planted {
+                        Planted::BlamesTheLane => settlement.grade.put_off = true,
+                        Planted::GivesUp => settlement.disposition = Disposition::Bounced(None),
+                        _ => {}
+                    }
+                }
                 if self.planted == Planted::DropsSettles && settlements.len() == 1 {
                     return Ok(Settled { done: 1, stale: 0 });
                 }
@@ -198,7 +256,6 @@ pass! {
     fn unsuppress(&self, key: &str) -> u64;
     fn suppressions(&self, key: Option<&str>, after: Option<&str>, limit: u32) -> Vec<Suppression>;
     fn order_campaign(&self, name: &CampaignName, state: CampaignState, because: &str, now: Timestamp) -> ();
-    fn pause(&self, pause: Pause) -> ();
     fn resume(&self, scope: &Scope, cause: Option<PauseCause>) -> u64;
     fn settle_parked(&self, ids: Vec<MessageId>, fate: Fate, now: Timestamp) -> Settled;
     fn backup(&self, to: &std::path::Path) -> ();
@@ -214,7 +271,6 @@ pass! {
     fn compact(&self) -> Space;
     fn messages_like(&self, filter: MessageFilter, after: Option<MessageId>, limit: u32) -> Vec<MessageRow>;
     fn release(&self, lease: &Lease) -> ();
-    fn outlook(&self, now: Timestamp) -> Outlook;
     fn order_lane(&self, order: LaneOrder) -> ();
     fn unknowns(&self, lane: &LaneKey, day: Date) -> Vec<UnknownsOf>;
     fn note(&self, entries: Vec<Entry>) -> ();

@@ -3,31 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hikagen::clock::{PacedClock, SharedClock};
-use hikagen::compose::Composer;
-use hikagen::config::groups_file::Destinations;
-use hikagen::config::plan_file::read_plan;
 use hikagen::config::settings::{Answers, RelayLimits};
-use hikagen::config::{Config, FeedbackSettings, ListenSettings, RelaySettings, RetrySettings, WorkerSettings};
+use hikagen::config::{Config, RelaySettings};
 use hikagen::core::campaign::{Class, MessageState};
-use hikagen::core::names::{BucketName, RelayName};
 use hikagen::core::reply::{Answer, Delivery, Reply, Stage};
 use hikagen::forecast::{Forecast, OutcomeShares, Outcomes, STEP, Scene, forecast};
 use hikagen::relay::{Connection, Outgoing, Relay};
+use hikagen::store::Store;
 use hikagen::store::sqlite::SqliteStore;
-use hikagen::store::{NewCampaign, NewMessage, Revision, Store};
-use hikagen::worker::{self, Control, Pacing, Parts};
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 
 use crate::carrier::mix;
-use crate::settings;
-use crate::world::PlainComposer;
+use crate::faulty::{Gate, Trouble};
+use crate::life::{self, Asked, Life};
 
 const BEGIN: &str = "2026-11-24T07:55:00+09:00[Asia/Tokyo]";
 const DAYS: u32 = 90;
@@ -40,24 +33,60 @@ fn pick<'a>(seed: u64, what: &str, of: &[&'a str]) -> &'a str {
     of[(mix(seed, what) % of.len() as u64) as usize]
 }
 
+/// What a world is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// Limits and shares: whatever is answered, the plan goes on at its pace.
+    Limits,
+    /// The gate as it comes, under few deferrals and bounces.
+    Gates,
+    /// Lanes that their deferrals slow down to their floor.
+    Slowness,
+}
+
+impl About {
+    fn of(seed: u64) -> Self {
+        [Self::Limits, Self::Limits, Self::Gates, Self::Slowness][(mix(seed, "about") % 4) as usize]
+    }
+
+    /// Attempts of 200 that are deferred, and refused for good.
+    fn answers(self) -> (u64, u64) {
+        match self {
+            Self::Limits => (8, 3),
+            Self::Gates => (4, 1),
+            Self::Slowness => (60, 3),
+        }
+    }
+}
+
 /// What binds on a relay.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Quotas that grow, spread over the day.
     Climbs,
     /// The lanes' rate.
     Drips,
     /// The account's cap in 24 hours, below what the lanes want.
-    Capped,
+    CappedByDay(u32),
+    /// In an hour.
+    CappedByHour(u32),
+    /// The lanes' floor.
+    Slow,
 }
 
 const CURVES: [&str; 3] = ["7, 11, 17, 25", "12, 18, 27", "5, 8, 12, 18, 27"];
 const AU: &str = "{ start: 12, grow: 1.2, up_to: 60 }";
 
 fn kind(seed: u64, relay: &str) -> Kind {
-    match mix(seed, &format!("{relay} kind")) % 4 {
+    if About::of(seed) == About::Slowness {
+        return Kind::Slow;
+    }
+    match mix(seed, &format!("{relay} kind")) % 6 {
         0 | 1 => Kind::Climbs,
         2 => Kind::Drips,
-        _ => Kind::Capped,
+        3 => Kind::CappedByDay(80),
+        4 => Kind::CappedByDay(70),
+        _ => Kind::CappedByHour(6),
     }
 }
 
@@ -67,13 +96,21 @@ fn plan_text(seed: u64, relay: &str) -> String {
     let (spread, rate, curves) = match kind(seed, relay) {
         Kind::Climbs => ("even", pick("rate", &["1/s", "20/min"]), [pick("curve", &CURVES), AU, "20, 30, 40"]),
         Kind::Drips => ("asap", pick("slow", &["2/hour", "3/hour", "70/day"]), ["90"; 3]),
-        Kind::Capped => ("even", "1/s", ["50"; 3]),
+        Kind::CappedByDay(80) => ("even", "1/s", ["50"; 3]),
+        Kind::CappedByDay(_) | Kind::CappedByHour(_) => ("even", "1/s", ["50", "60", "40"]),
+        Kind::Slow => ("even", "20/min", ["300"; 3]),
+    };
+    let lenient = "advance: { deferrals: 90%, bounces: 90%, unknown_users: 90%, hold: { deferrals: 95%, bounces: 95%, \
+                   unknown_users: 95% } }\n";
+    let (gate, throttling) = match About::of(seed) {
+        About::Limits => (lenient, "{ down: 100% }"),
+        About::Gates => ("", "{ down: 100% }"),
+        About::Slowness => (lenient, "{ floor: 40% }"),
     };
     let curve = |curve: &str| if curve == AU { AU.to_owned() } else { format!("[{curve}]") };
     format!(
-        "plan: {relay}\ntimezone: Asia/Tokyo\nadvance: {{ deferrals: 90%, bounces: 90%, unknown_users: 90%, hold: {{ deferrals: 95%, \
-         bounces: 95%, unknown_users: 95% }} }}\ndefaults:\n  window: \"{}\"\n  spread: {spread}\n  jitter: 20%\n  rate: {rate}\n  \
-         throttling: {{ down: 100% }}\n  unknown_budget: 95%\ngroups:\n  docomo: {{ curve: {} }}\n  \
+        "plan: {relay}\ntimezone: Asia/Tokyo\n{gate}defaults:\n  window: \"{}\"\n  spread: {spread}\n  jitter: 20%\n  \
+         rate: {rate}\n  throttling: {throttling}\n  unknown_budget: 95%\ngroups:\n  docomo: {{ curve: {} }}\n  \
          au: {{ curve: {}, avoid: {{ minutes: [\"00-02\"] }} }}\n  gmail: {{ curve: {}, per_hour: {} }}\n  default: {{ curve: [15] }}\n",
         pick("window", &["00:00-24:00", "01:00-24:00"]),
         curve(curves[0]),
@@ -84,77 +121,32 @@ fn plan_text(seed: u64, relay: &str) -> String {
 }
 
 fn config(seed: u64) -> Config {
-    let Destinations { groups, rules } = Destinations::shipped();
     let relay = |name: &str| {
-        let read = read_plan(&plan_text(seed, name), name, &groups);
-        let plan = Arc::new(read.value.unwrap_or_else(|| panic!("{:?}", read.problems)));
-        let retry = RetrySettings {
-            after: vec![Duration::from_secs(600), Duration::from_secs(1_800)],
-            lifetime: Duration::from_secs(4 * 86_400),
-            uncertain: Duration::from_secs(900),
+        let plan = life::plan(&plan_text(seed, name));
+        let limits = match kind(seed, name) {
+            Kind::CappedByDay(n) => RelayLimits { per_day: NonZeroU32::new(n), ..RelayLimits::default() },
+            Kind::CappedByHour(n) => RelayLimits { per_hour: NonZeroU32::new(n), ..RelayLimits::default() },
+            Kind::Climbs | Kind::Drips | Kind::Slow => RelayLimits::default(),
         };
-        let per_day = NonZeroU32::new(80).filter(|_| matches!(kind(seed, name), Kind::Capped));
-        let limits = RelayLimits { per_day, ..RelayLimits::default() };
-        let (name, ears): (RelayName, _) = (name.parse().unwrap(), vec!["the session".to_owned()]);
-        let answers = Answers::Carrier;
-        (name.clone(), Arc::new(RelaySettings { name, plan, retry, limits, ears, answers, ..settings::relay(1) }))
+        let (ears, answers) = (vec!["the session".to_owned()], Answers::Carrier);
+        RelaySettings { limits, ears, answers, ..life::relay(name, plan, &[600, 1_800], 60) }
     };
-    let relays: BTreeMap<_, _> = [relay("cold"), relay("mild"), relay("warm")].into();
-    let pools = [("news", vec!["cold", "warm"]), ("shop", vec!["mild", "warm"])];
-    let pools = pools
-        .map(|(pool, names)| (pool.parse().unwrap(), names.into_iter().map(|name| name.parse().unwrap()).collect()));
-    Config {
-        path: PathBuf::from("hikagen.yaml"),
-        store: PathBuf::from("memory"),
-        timezone: relays.values().next().unwrap().plan.timezone.clone(),
-        groups: Arc::new(groups),
-        rules: Arc::new(rules),
-        pools: pools.into(),
-        relays,
-        worker: WorkerSettings { drain: Duration::from_secs(60), ..WorkerSettings::default() },
-        listen: ListenSettings::default(),
-        feedback: FeedbackSettings::default(),
-        signing_key: None,
-    }
+    let pools: [(&str, &[&str]); 2] = [("news", &["cold", "warm"]), ("shop", &["mild", "warm"])];
+    life::config(["cold", "mild", "warm"].map(relay).into(), &pools)
 }
 
 async fn submit(store: &SqliteStore, seed: u64, now: Timestamp) -> Vec<String> {
     let mut all = Vec::new();
     for (name, pool, weight, days) in [("spring", "news", 1, 0), ("summer", "news", 3, 4), ("offers", "shop", 1, 0)] {
         let start = now + Duration::from_secs(days * 86_400);
-        let revision = Revision {
-            content: "{}".into(),
-            start,
-            finish_by: None,
-            not_after: None,
-            class: if name == "offers" { Class::Normal } else { Class::Bulk },
-            weight,
-            digest: "one".into(),
-        };
-        let new = NewCampaign {
-            name: name.parse().unwrap(),
-            pool: pool.parse().unwrap(),
-            from: "news@m.example.jp".into(),
-            revision,
-        };
-        let id = store.create_campaign(new, now).await.unwrap();
-        let mut rows = Vec::new();
+        let class = if name == "offers" { Class::Normal } else { Class::Bulk };
+        let mut list = Vec::new();
         for (bucket, domain) in BUCKETS {
-            for n in 0..500 + mix(seed, &format!("{name} {bucket}")) % 200 {
-                let address = format!("{name}.{bucket}.{n}@{domain}");
-                rows.push(NewMessage {
-                    key: address.clone(),
-                    address: address.clone(),
-                    bucket: BucketName::new(bucket).unwrap(),
-                    score: 0,
-                    columns: "{}".into(),
-                    refused: None,
-                });
-                all.push(address);
-            }
+            let n = 500 + mix(seed, &format!("{name} {bucket}")) % 200;
+            list.extend((0..n).map(|n| (bucket, format!("{name}.{bucket}.{n}@{domain}"), 0)));
         }
-        store.enqueue(id, rows, 1, false, now).await.unwrap();
-        store.finish_intake(id, 1, false, now).await.unwrap();
+        all.extend(list.iter().map(|(_, address, _)| address.clone()));
+        life::submit(store, Asked { name, pool, class, weight, start }, list, now).await;
     }
     all
 }
@@ -167,12 +159,15 @@ fn judge(seed: u64, recipient: &str, tries: u32) -> Delivery {
     };
     // First tries: an even share of every list, so that chance does not decide how many attempts a list needs.
     let n: u64 = recipient.split(['.', '@']).nth(2).and_then(|n| n.parse().ok()).unwrap_or(0);
-    let first = (n * 77 + mix(seed, "first")) % 200;
+    let first = (n * 61 + mix(seed, "first") % 200) % 200;
     let place = if tries == 1 { first } else { mix(seed, &format!("{recipient} {tries}")) % 200 };
-    match place {
-        0..=7 => reply(Stage::Rcpt, 451, "4.2.0 try again later"),
-        8..=10 => reply(Stage::Rcpt, 550, "5.1.1 Unknown user"),
-        _ => reply(Stage::Body, 250, "2.0.0 queued"),
+    let (deferred, refused) = About::of(seed).answers();
+    if place < deferred {
+        reply(Stage::Rcpt, 451, "zz9 please come back another time")
+    } else if place < deferred + refused {
+        reply(Stage::Rcpt, 550, "5.1.1 Unknown user")
+    } else {
+        reply(Stage::Body, 250, "2.0.0 queued")
     }
 }
 
@@ -276,32 +271,17 @@ pub(crate) async fn live(seed: u64) -> (Forecast, Ends, Timestamp) {
     let foreseen = forecast(&scene, &shares(seed, &recipients), clock.now(), DAYS, STEP);
     let seen: Arc<Mutex<Seen>> = Arc::default();
     let (of_relays, ticking) = (seen.clone(), clock.clone());
-    let parts = Parts {
-        store: Arc::new(store.another_handle().unwrap()),
-        clock: clock.clone(),
-        relays: Arc::new(move |_| {
-            Ok(Arc::new(Carrier { seed, clock: ticking.clone(), seen: of_relays.clone() }) as Arc<dyn Relay>)
-        }),
-        composers: Arc::new(|_| Ok(Arc::new(PlainComposer) as Arc<dyn Composer>)),
-        owner: "world".into(),
-        disk: None,
-        pacing: Pacing {
-            poll: Duration::from_secs(300),
-            ahead: Duration::from_secs(1),
-            needs: Duration::from_secs(600),
-            ..Pacing::default()
-        },
-    };
-    let (control, orders) = mpsc::channel(4);
-    let task = tokio::spawn(async move { worker::run(parts, Arc::new(config), false, orders).await.unwrap() });
+    let (own, gate) = (Arc::new(store.another_handle().unwrap()), Gate::new(Trouble::None, clock.clone()));
+    let life = Life::begin(own, &clock, gate, &Arc::new(config), move |_| {
+        Arc::new(Carrier { seed, clock: ticking.clone(), seen: of_relays.clone() })
+    });
     while clock.elapsed() < Duration::from_secs(u64::from(DAYS) * 86_400) {
         clock.sleep(Duration::from_secs(3_600)).await;
         if is_over(&store).await {
             break;
         }
     }
-    control.send(Control::Drain).await.unwrap();
-    task.await.unwrap();
+    Life::end(vec![life], &clock).await;
     let ends = std::mem::take(&mut seen.lock().unwrap().ends);
     (foreseen, ends, begin.timestamp())
 }

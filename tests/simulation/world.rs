@@ -1,29 +1,21 @@
 //! Owns a world: two relays under a plan, a campaign, virtual time over some plan days, trouble at one outside call.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hikagen::clock::{PacedClock, SharedClock};
-use hikagen::compose::{ComposeError, Composer, Identity, Recipient};
-use hikagen::config::groups_file::Destinations;
-use hikagen::config::plan_file::read_plan;
-use hikagen::config::{Config, FeedbackSettings, RelaySettings, RetrySettings, WorkerSettings};
-use hikagen::core::campaign::{CampaignId, Class, MessageState};
-use hikagen::core::names::{BucketName, CampaignName, PoolName, RelayName};
+use hikagen::config::Config;
+use hikagen::core::campaign::{CampaignId, MessageState};
 use hikagen::core::plan::Plan;
-use hikagen::relay::{Outgoing, Relay};
+use hikagen::store::Store;
 use hikagen::store::sqlite::SqliteStore;
-use hikagen::store::{NewCampaign, NewMessage, Revision, Store};
-use hikagen::worker::{self, Control, Pacing, Parts};
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 
 use crate::carrier::{Carrier, Ledger, Mood, mix};
 use crate::faulty::{Faulty, Gate, Planted, Trouble};
-use crate::settings;
+use crate::life::{self, Asked, Life};
 
 /// What is asked of a world.
 #[derive(Debug, Clone, Copy)]
@@ -78,93 +70,24 @@ fn plan_text(seed: u64) -> String {
     )
 }
 
-pub(crate) struct PlainComposer;
-
-impl Composer for PlainComposer {
-    fn compose(&self, recipient: Recipient<'_>, _: &Identity, _: Timestamp) -> Result<Outgoing, ComposeError> {
-        Ok(Outgoing {
-            envelope_from: "news@m.example.jp".into(),
-            recipient: recipient.address.into(),
-            recipient_alternative: None,
-            bytes: format!("X-Message: {}\r\n\r\nhello\r\n", recipient.message).into_bytes(),
-        })
-    }
-}
-
 fn config(seed: u64) -> (Arc<Config>, Arc<Plan>) {
-    let Destinations { groups, rules } = Destinations::shipped();
-    let read = read_plan(&plan_text(seed), "plan.yaml", &groups);
-    let plan = Arc::new(read.value.unwrap_or_else(|| panic!("{:?}", read.problems)));
-    let relay = |name: &str| {
-        let retry = RetrySettings {
-            after: vec![Duration::from_secs(600), Duration::from_secs(1_800)],
-            lifetime: Duration::from_secs(4 * 86_400),
-            uncertain: Duration::from_secs(900),
-        };
-        let name: RelayName = name.parse().unwrap();
-        (name.clone(), Arc::new(RelaySettings { name, plan: plan.clone(), retry, ..settings::relay(1) }))
-    };
-    let relays: BTreeMap<_, _> = [relay("cold"), relay("warm")].into();
-    let pool: PoolName = "news".parse().unwrap();
-    let config = Config {
-        path: PathBuf::from("hikagen.yaml"),
-        store: PathBuf::from("memory"),
-        timezone: plan.timezone.clone(),
-        groups: Arc::new(groups),
-        rules: Arc::new(rules),
-        pools: [(pool, relays.keys().cloned().collect())].into(),
-        relays,
-        worker: WorkerSettings { drain: Duration::from_secs(60), ..WorkerSettings::default() },
-        listen: hikagen::config::ListenSettings::default(),
-        feedback: FeedbackSettings::default(),
-        signing_key: None,
-    };
-    (Arc::new(config), plan)
+    let plan = life::plan(&plan_text(seed));
+    let relays = ["cold", "warm"].map(|name| life::relay(name, plan.clone(), &[600, 1_800], 4));
+    (Arc::new(life::config(relays.into(), &[("news", &["cold", "warm"])])), plan)
 }
 
 async fn submit(store: &SqliteStore, seed: u64, now: Timestamp) -> (CampaignId, usize) {
-    let name: CampaignName = "spring".parse().unwrap();
-    let revision = Revision {
-        content: "{}".into(),
-        start: now,
-        finish_by: None,
-        not_after: None,
-        class: Class::Bulk,
-        weight: 1,
-        digest: "one".into(),
-    };
-    let new = NewCampaign { name, pool: "news".parse().unwrap(), from: "news@m.example.jp".into(), revision };
-    let id = store.create_campaign(new, now).await.unwrap();
-    let mut rows = Vec::new();
+    let mut list = Vec::new();
     for (bucket, domain, many) in [
         ("docomo", "docomo.ne.jp", 23),
         ("au", "ezweb.ne.jp", 25),
         ("google", "gmail.com", 26),
         ("default", "example.jp", 21),
     ] {
-        for n in 0..many + mix(seed, bucket) % 9 {
-            let address = format!("{bucket}{n}@{domain}");
-            rows.push(NewMessage {
-                key: address.clone(),
-                address,
-                bucket: BucketName::new(bucket).unwrap(),
-                score: i64::try_from(mix(seed, domain) % 100).unwrap(),
-                columns: "{}".into(),
-                refused: None,
-            });
-        }
+        let score = i64::try_from(mix(seed, domain) % 100).unwrap();
+        list.extend((0..many + mix(seed, bucket) % 9).map(|n| (bucket, format!("{bucket}{n}@{domain}"), score)));
     }
-    let n = rows.len();
-    store.enqueue(id, rows, 1, false, now).await.unwrap();
-    store.finish_intake(id, 1, false, now).await.unwrap();
-    (id, n)
-}
-
-/// A worker of a world: its own handle on the store, behind a gate.
-struct Life {
-    task: tokio::task::JoinHandle<()>,
-    control: mpsc::Sender<Control>,
-    gate: Arc<Gate>,
+    life::submit(store, Asked::bulk("spring", now), list, now).await
 }
 
 fn begin_life(world: &World, config: &Arc<Config>, trouble: Trouble) -> Life {
@@ -173,37 +96,13 @@ fn begin_life(world: &World, config: &Arc<Config>, trouble: Trouble) -> Life {
     let store = Arc::new(Faulty { inner, gate: gate.clone(), planted: world.ask.planted });
     let (seen, clock, line, seed, mood) =
         (world.seen.clone(), world.clock.clone(), gate.clone(), world.ask.seed, world.ask.mood);
-    let parts = Parts {
-        store,
-        clock: world.clock.clone(),
-        relays: Arc::new(move |settings| {
-            let (name, clock) = (settings.name.to_string(), clock.clone());
-            let relay = Carrier { name, seed, clock, seen: seen.clone(), gate: line.clone(), mood };
-            Ok(Arc::new(relay) as Arc<dyn Relay>)
-        }),
-        composers: Arc::new(|_| Ok(Arc::new(PlainComposer) as Arc<dyn Composer>)),
-        owner: "world".into(),
-        disk: None,
-        pacing: Pacing {
-            poll: Duration::from_secs(300),
-            ahead: Duration::from_secs(1),
-            needs: Duration::from_secs(600),
-            ..Pacing::default()
-        },
-    };
-    let (control, orders) = mpsc::channel(4);
-    let config = config.clone();
-    let task = tokio::spawn(async move {
-        worker::run(parts, config, false, orders).await.unwrap();
-    });
-    Life { task, control, gate }
+    Life::begin(store, &world.clock, gate, config, move |name| {
+        let (name, clock) = (name.to_owned(), clock.clone());
+        Arc::new(Carrier { name, seed, clock, seen: seen.clone(), gate: line.clone(), mood })
+    })
 }
 
 impl World {
-    async fn in_the_air_now(&self) -> u64 {
-        self.store.owners().await.unwrap().iter().map(|o| o.in_the_air).sum()
-    }
-
     pub(crate) async fn states(&self) -> BTreeMap<MessageState, u64> {
         let mut states = BTreeMap::new();
         for row in self.store.tally(self.campaign).await.unwrap() {
@@ -215,17 +114,6 @@ impl World {
     async fn is_over(&self) -> bool {
         let waits = |s: MessageState| !s.is_final() && s != MessageState::Parked;
         self.states().await.iter().all(|(state, n)| *n == 0 || !waits(*state))
-    }
-
-    /// Kills a life as SIGKILL would: nothing of it runs any more.
-    async fn kill(&mut self, life: Life) {
-        self.in_the_air += self.in_the_air_now().await;
-        life.task.abort();
-        let _ = life.task.await;
-        // Tasks of tasks fall one after the other.
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
-        }
     }
 }
 
@@ -259,13 +147,13 @@ pub(crate) async fn live(ask: Ask) -> World {
         tokio::select! {
             () = gate.died.notified() => {
                 let life = lives.remove(0);
-                world.kill(life).await;
+                world.in_the_air += life.kill(&world.store).await;
                 lives.insert(0, begin_life(&world, &config, Trouble::None));
             }
             () = clock.sleep(Duration::from_secs(600)) => {
                 if std::mem::take(&mut restart) {
                     let life = lives.remove(0);
-                    world.kill(life).await;
+                    world.in_the_air += life.kill(&world.store).await;
                     lives.insert(0, begin_life(&world, &config, Trouble::None));
                 }
                 if world.is_over().await {
@@ -276,14 +164,6 @@ pub(crate) async fn live(ask: Ask) -> World {
         }
     }
     world.calls = lives[0].gate.calls.load(Ordering::SeqCst);
-    for life in &lives {
-        let _ = life.control.send(Control::Drain).await;
-    }
-    for life in lives {
-        tokio::select! {
-            _ = life.task => {}
-            () = clock.sleep(Duration::from_secs(600)) => {}
-        }
-    }
+    Life::end(lives, &clock).await;
     world
 }

@@ -163,12 +163,7 @@ impl Schedule {
             let mut lane = Lane::new(&plan, lane_plan, ledger, now);
             lane.brake(now.up);
             lane.counted = Counted::of(&lane);
-            let bucket = lane.ledger.bucket.clone();
-            schedule.lanes.insert(bucket.clone(), lane);
-            if schedule.over_budget(&bucket).is_some() {
-                // Stopped for it, or resumed by the operator since.
-                schedule.forgive(&bucket);
-            }
+            schedule.lanes.insert(lane.ledger.bucket.clone(), lane);
         }
         for (bucket, at, n) in cells {
             // Stored by the time of the claim; the release may have come a little later.
@@ -191,6 +186,12 @@ impl Schedule {
     #[must_use]
     pub fn today(&self) -> Date {
         self.today
+    }
+
+    /// When the plan day began.
+    #[must_use]
+    pub fn day_begins(&self) -> Timestamp {
+        self.bounds.0
     }
 
     /// When the plan day ends.
@@ -283,11 +284,15 @@ impl Schedule {
             self.relay_breaks.resumed();
         }
         self.held = relay;
+        let is_stopped = |held: &[Held]| held.iter().any(|held| held.cause == PauseCause::Stop);
         let mut resumed = Vec::new();
         for (bucket, lane) in &mut self.lanes {
             let held: Vec<Held> = lanes.iter().filter(|(b, _)| b == bucket).map(|(_, h)| h.clone()).collect();
             if held.is_empty() && !lane.held.is_empty() {
                 self.lane_breaks.entry(bucket.clone()).or_default().resumed();
+            }
+            // A pause that ends by itself is nobody's word that the list is clean by now.
+            if is_stopped(&lane.held) && !is_stopped(&held) {
                 resumed.push(bucket.clone());
             }
             lane.held = held;

@@ -337,6 +337,27 @@ fn an_account_with_room_for_one_serves_the_lanes_by_turns() {
 }
 
 #[test]
+fn an_account_with_room_for_one_serves_whoever_had_least_of_the_day() {
+    let names = ["au", "docomo", "google"];
+    let lanes = names.map(|name| (name, lane(100, None, Spread::Asap, (0, 1_440))));
+    let account = Terms { per_day: NonZeroU32::new(25), ..terms(plan(lanes.to_vec())) };
+    let mut schedule = open(account, &names, morning(0));
+    let claim = |schedule: &mut Schedule, name: &str, n| {
+        schedule.claimed(&bucket(name), Class::Bulk, (CampaignId(1), 1, n, 0), morning(0));
+        (0..n).for_each(|_| schedule.given_back(&bucket(name), Class::Bulk, false, None));
+    };
+    for (name, had) in [("au", 12), ("docomo", 4), ("google", 8)] {
+        claim(&mut schedule, name, had);
+    }
+    let waits = |name: &'static str| (name, vec![line(1, Class::Bulk, 50, 0)]);
+    for _ in 0..3 {
+        let wants = schedule.wants(&backlog(names.map(waits).to_vec()), morning(1));
+        assert_eq!(wants.iter().map(|want| want.bucket.as_str()).collect::<Vec<_>>(), ["docomo"]);
+        schedule.turn();
+    }
+}
+
+#[test]
 fn a_lane_that_can_take_nothing_of_a_class_leaves_the_air_to_that_class() {
     let lanes = ["au", "docomo"].map(|name| (name, lane(100, None, Spread::Asap, (0, 1_440))));
     let mut schedule = open(terms(plan(lanes.to_vec())), &["au", "docomo"], morning(0));

@@ -150,10 +150,13 @@ impl Schedule {
                 turned.filter_map(|bucket| self.ask(bucket, class, &backlog.lanes[bucket], now, &tick)).collect();
             // The modest first, and none more than its even share of the air, what it has there already included: neither a
             // lane that could take everything nor one whose mail takes long leaves the others without. Where the account has
-            // not one for each, by turns: the modest would always be the same ones.
+            // not one for each, whoever had least of this plan day goes first (by turns where they are even): the modest would
+            // always be the same ones, and turns alone give the share of whoever cannot take any just now to its neighbour.
             let few = if tick.step.is_some() { tick.account.min(tick.air) } else { tick.account };
             if usize::try_from(few).is_ok_and(|left| left >= asks.len()) {
-                asks.sort_by_key(|ask| ask.held.saturating_add(ask.n));
+                asks.sort_by_key(|ask| (ask.held.saturating_add(ask.n), ask.lane.ledger.spent));
+            } else {
+                asks.sort_by_key(|ask| ask.lane.ledger.spent);
             }
             let mut after = u32::try_from(asks.len()).unwrap_or(u32::MAX);
             let mut shared = asks.iter().fold(tick.air, |sum, ask| sum.saturating_add(ask.held));

@@ -140,8 +140,19 @@ impl Schedule {
         (would_be > most).then_some(Effect::StopLane(Spent { unknown, answered, limit }))
     }
 
+    /// Lanes whose budget of unknown users is used up by what the store remembers: each is stopped, was resumed by the operator since,
+    /// or its process died before it could write the stop down.
+    #[must_use]
+    pub fn over_budgets(&self) -> Vec<(BucketName, Spent)> {
+        let over = |bucket: &BucketName| match self.over_budget(bucket) {
+            Some(Effect::StopLane(spent)) => Some((bucket.clone(), spent)),
+            _ => None,
+        };
+        self.lanes.keys().filter_map(over).collect()
+    }
+
     /// The operator resumed a lane: its budget of unknown users begins anew.
-    pub(super) fn forgive(&mut self, bucket: &BucketName) {
+    pub fn forgive(&mut self, bucket: &BucketName) {
         if let Some(lane) = self.lanes.get_mut(bucket) {
             let counted = lane.counted.caught_up(lane);
             lane.counted = Counted { forgiven: (counted.answered, counted.unknown), ..counted };
@@ -158,4 +169,59 @@ impl Schedule {
 /// A share of the pace, in words.
 pub(super) fn pace_in_words(share: u32) -> String {
     format!("{} % of the plan's pace", share / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{bucket, lane, morning, open, plan, terms};
+    use super::*;
+    use crate::core::lane::{Held, Ledger, PauseCause};
+    use crate::core::plan::Spread;
+    use crate::core::reply::{Reason, Signal, Stage};
+
+    fn schedule() -> Schedule {
+        let plan = plan(vec![("docomo", lane(100, None, Spread::Asap, (0, 1_440)))]);
+        open(terms(plan), &["docomo"], morning(0))
+    }
+
+    /// The effects of so many unknown users, one after the other.
+    fn unknown_users(schedule: &mut Schedule, n: u32) -> Vec<Effect> {
+        let unknown = Reading {
+            rule: None,
+            reason: Reason::UserUnknown,
+            signal: Signal::Recipient,
+            action: Action::Suppress,
+            from_relay: false,
+            meaning: "".into(),
+        };
+        let answer = |_| schedule.answered(&bucket("docomo"), false, Some((&unknown, Stage::Rcpt)), None, morning(1));
+        (0..n).map(answer).collect()
+    }
+
+    fn stops(effects: &[Effect]) -> Option<usize> {
+        effects.iter().position(|effect| matches!(effect, Effect::StopLane(_)))
+    }
+
+    #[test]
+    fn the_end_of_a_stop_begins_the_budget_anew_and_that_of_any_other_pause_does_not() {
+        for (cause, more) in [(PauseCause::Stop, 4), (PauseCause::Throttle, 0), (PauseCause::Operator, 0)] {
+            let mut schedule = schedule();
+            assert_eq!(stops(&unknown_users(&mut schedule, 4)), None);
+            let held = Held { cause, reason: "for a while".into(), until: None };
+            schedule.set_pauses(Vec::new(), &[(bucket("docomo"), held)]);
+            schedule.set_pauses(Vec::new(), &[]);
+            assert_eq!(stops(&unknown_users(&mut schedule, 5)), Some(more), "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_budget_that_was_used_up_before_the_start_is_seen_until_it_is_forgiven() {
+        let plan = plan(vec![("docomo", lane(100, None, Spread::Asap, (0, 1_440)))]);
+        let mut ledger = Ledger::new(bucket("docomo"), schedule().today(), 1, 100);
+        ledger.showing.unknown = 5;
+        let (mut schedule, _) = Schedule::open(terms(plan), vec![ledger], &[], &[], morning(0));
+        assert_eq!(schedule.over_budgets().first().map(|(lane, spent)| (lane.as_str(), spent.unknown)), Some(("docomo", 5)));
+        schedule.forgive(&bucket("docomo"));
+        assert_eq!(schedule.over_budgets(), []);
+    }
 }
