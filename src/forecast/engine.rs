@@ -158,7 +158,8 @@ impl<'a> Course<'a> {
         for i in 0..self.players.len() {
             left |= self.decide(i, step);
         }
-        let next = if left { now.plus(step) } else { now.plus(self.idle()) };
+        // What this step used up may free again before its end.
+        let next = if left { now.plus(step.min(self.length())) } else { now.plus(self.idle()) };
         for player in &mut self.players {
             player.diary.passed(&player.schedule, &player.view, now, next);
         }

@@ -153,12 +153,7 @@ impl Owner {
 }
 
 /// Whether a lane was stopped on the plan day that began at `since`, whoever resumed it by now.
-async fn was_stopped(
-    store: &dyn Store,
-    lane: LaneKey,
-    since: Timestamp,
-    pauses: &[Pause],
-) -> Result<bool, StoreError> {
+async fn was_stopped(store: &dyn Store, lane: LaneKey, since: Timestamp, pauses: &[Pause]) -> Result<bool, StoreError> {
     let (relay, bucket) = (Some(lane.relay.clone()), Some(lane.bucket.clone()));
     let scope = Scope::Lane(lane);
     if pauses.iter().any(|pause| pause.scope == scope && pause.cause == PauseCause::Stop) {

@@ -220,7 +220,10 @@ mod tests {
         let mut ledger = Ledger::new(bucket("docomo"), schedule().today(), 1, 100);
         ledger.showing.unknown = 5;
         let (mut schedule, _) = Schedule::open(terms(plan), vec![ledger], &[], &[], morning(0));
-        assert_eq!(schedule.over_budgets().first().map(|(lane, spent)| (lane.as_str(), spent.unknown)), Some(("docomo", 5)));
+        assert_eq!(
+            schedule.over_budgets().first().map(|(lane, spent)| (lane.as_str(), spent.unknown)),
+            Some(("docomo", 5))
+        );
         schedule.forgive(&bucket("docomo"));
         assert_eq!(schedule.over_budgets(), []);
     }

@@ -17,13 +17,15 @@ const RECOVERY: Duration = Duration::from_secs(2 * 3_600);
 /// From the world's beginning (06:55) on, days end at 19:00; an hour less where the clocks change.
 const CLOSES: Duration = Duration::from_secs(11 * 3_600);
 
-/// A lane is slowed or paused only by a destination that was not content.
+/// A lane is slowed or paused only by a destination that was not content lately.
 pub(super) async fn blames(ramp: &Ramp, bucket: &str, days: &BTreeMap<Date, Day>, broken: &mut Vec<String>) {
     let filter = JournalFilter { bucket: Some(bucket.parse().unwrap()), ..JournalFilter::default() };
     for (_, entry) in ramp.store.journal(filter, 100_000).await.unwrap() {
         let paused = entry.kind == Kind::Paused && ["block", "throttle"].contains(&entry.by.as_str());
         let (true, Some(day)) = (paused || entry.kind == Kind::Slowed, entry.day) else { continue };
-        if !days.get(&day).is_some_and(|d| d.grumbled) && !ramp.is_disturbed(day) {
+        // Its last answers may be those of the days before.
+        let grumbled = days.get(&day).is_some_and(|d| d.grumbled) || eased_lately(days, day);
+        if !grumbled && !ramp.is_disturbed(day) {
             broken.push(format!("{bucket}: slowed or paused on {day} for the relay's trouble: {}", entry.because));
         }
     }
