@@ -66,6 +66,8 @@ impl Owner {
                 let pending = self.rollover.get_or_insert_default();
                 pending.verdicts.extend(rollover.verdicts);
                 pending.ledgers.extend(rollover.ledgers);
+                // Yesterday's needs say nothing of today's quotas.
+                (self.needs_at, self.knows_needs) = (None, None);
             }
             self.follow_plan(now).await;
         }
@@ -264,8 +266,7 @@ impl Owner {
     /// Takes messages for the next second, their quota spent in the same transaction.
     pub(super) fn claim(&mut self, now: Moment) {
         let rests = self.store_rests.is_some_and(|until| now.up < until) || now.up < self.next_claim.0;
-        // The first look after the needs were written: by then every relay of the pool has said what it can send.
-        let ready = self.looks >= 2 && self.needs_written;
+        let ready = self.knows_needs.is_some_and(|look| self.looks >= look);
         let busy = self.claiming.is_some() || self.rollover.is_some() || !self.to_settle_is_short();
         if busy || !self.may_send() || rests || !ready {
             return;
@@ -411,7 +412,7 @@ impl Owner {
     pub(super) fn is_idle(&self) -> bool {
         let now = self.shared.moments.now();
         let quiet = self.jobs.is_empty() && self.outbox.is_empty() && self.to_settle.is_empty();
-        if !quiet || self.claiming.is_some() || self.settling || self.looks < 3 || !self.needs_written {
+        if !quiet || self.claiming.is_some() || self.settling || self.looks < 3 || self.knows_needs.is_none() {
             return false;
         }
         if self.schedule.today() != self.first_day {

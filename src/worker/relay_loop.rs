@@ -105,7 +105,9 @@ pub(super) struct Owner {
     pub(super) looks: u32,
     pub(super) looked_at: Option<Duration>,
     pub(super) needs_at: Option<Duration>,
-    pub(super) needs_written: bool,
+    /// The look from which on it is known what the pool's relays can still send today: the first that begins after this one's own
+    /// needs of the day were written.
+    pub(super) knows_needs: Option<u32>,
     /// The needs last written down.
     pub(super) needs_said: BTreeMap<BucketName, u32>,
     pub(super) rollover: Option<Rolled>,
@@ -230,7 +232,7 @@ impl RelayTask {
             looks: 0,
             looked_at: None,
             needs_at: None,
-            needs_written: false,
+            knows_needs: None,
             needs_said: BTreeMap::new(),
             rollover: (rollover != Rollover::default()).then(|| rolled(rollover)),
             course: Watch::default(),
@@ -440,9 +442,14 @@ impl Owner {
             Ok((_, Done::Free(open))) => self.freed(open, now),
             Ok((_, Done::Opened(result))) => self.opened(result, now),
             Ok((_, Done::NeedsWritten(result))) => {
-                self.needs_written = result.is_ok();
-                if let Err(error) = result {
-                    tracing::debug!(%error, "needs could not be written");
+                match result {
+                    Ok(()) => {
+                        self.knows_needs.get_or_insert(self.looks + 1 + u32::from(self.looking));
+                    }
+                    Err(error) => {
+                        self.knows_needs = None;
+                        tracing::debug!(%error, "needs could not be written");
+                    }
                 }
             }
             Ok((_, Done::Heard(result))) => self.heard_back(result, now),

@@ -10,6 +10,7 @@ mod faulty;
 mod foreseen;
 mod judge;
 mod life;
+mod midnight;
 mod operator;
 mod ramp;
 #[path = "../support/settings.rs"]
@@ -229,4 +230,9 @@ fn every_quota_is_used_up_over_sixty_days_and_no_hour_gets_much_more_than_its_sh
         broken.extend((days < 60).then(|| format!("mail left on {days} days of 60")));
         broken
     });
+}
+
+#[test]
+fn what_waits_for_midnight_goes_first_through_the_relay_that_needs_it() {
+    assert_eq!(in_virtual_time(midnight::taken_by_the_warm_relay()), Vec::<String>::new());
 }
