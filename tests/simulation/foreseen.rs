@@ -296,6 +296,10 @@ async fn is_over(store: &SqliteStore) -> bool {
     true
 }
 
+/// Chance decides how often the very last message is tried, and each try of a lane at a few messages an hour takes its turn: in a list
+/// of less than eight days that may be more than one per cent.
+const LAST_TRIES: Duration = Duration::from_secs(2 * 3_600);
+
 /// How far off a forecast may be, as a share of the time from beginning to end. Where a cap is tight, which lane gets the odd message
 /// of an hour decides over some per cent of a lane's share; where lanes are slowed down by chance, on the first day above all, the
 /// forecast knows the chance and not its course.
@@ -320,7 +324,7 @@ pub(crate) fn off(seed: u64, (foreseen, ends, begin): &(Forecast, Ends, Timestam
             continue;
         };
         let by = ends.duration_since(*came).as_secs_f64() / took;
-        if by.abs() > tolerance(seed) {
+        if by.abs() > tolerance(seed) && by.abs() * took > LAST_TRIES.as_secs_f64() {
             off.push(format!(
                 "world {seed}, {campaign} to {bucket}: forecast {ends}, came {came}: {:+.2} %",
                 by * 100.0
