@@ -304,10 +304,10 @@ const LAST_TRIES: Duration = Duration::from_secs(2 * 3_600);
 /// of an hour decides over some per cent of a lane's share; where lanes are slowed down by chance, on the first day above all, the
 /// forecast knows the chance and not its course.
 fn tolerance(seed: u64) -> f64 {
-    let is_tight = |relay: &&str| matches!(kind(seed, relay), Kind::CappedByDay(70) | Kind::CappedByHour(_));
+    let is_tight = |relay: &str| matches!(kind(seed, relay), Kind::CappedByDay(70) | Kind::CappedByHour(_));
     match About::of(seed) {
         About::Slowness => 0.1,
-        _ if ["cold", "mild", "warm"].iter().any(|relay| is_tight(&relay)) => 0.02,
+        _ if ["cold", "mild", "warm"].iter().any(|relay| is_tight(relay)) => 0.02,
         About::Limits | About::Gates => 0.01,
     }
 }

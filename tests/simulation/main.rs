@@ -166,6 +166,9 @@ fn a_lane_that_stops_stands_still_over_a_crash_before_that_was_written_down() {
     assert!(stops.into_inner() > 3, "too few worlds in which a lane stops");
 }
 
+/// What is asked of a world, by its seed.
+type Worlds<'a> = &'a dyn Fn(u64) -> RampAsk;
+
 /// Each fault of the gate, and the sign by which the auditor sees it in some world of these seeds.
 #[test]
 fn planted_faults_of_the_gate_are_found() {
@@ -173,7 +176,7 @@ fn planted_faults_of_the_gate_are_found() {
     let down = |seed| RampAsk { outages: true, own: mix(seed, "own").is_multiple_of(2), ..days(seed) };
     let (flooded, ordered) =
         (|seed| RampAsk { floods: true, ..days(seed) }, |seed| RampAsk { ordered: true, ..days(seed) });
-    let faults: [(Planted, &dyn Fn(u64) -> RampAsk, &str); 13] = [
+    let faults: [(Planted, Worlds<'_>, &str); 13] = [
         (Planted::DeafToDeferrals, &plain, "deferred"),
         (Planted::DeafToBlocks, &plain, "blocked"),
         (Planted::DeafToAll, &plain, "no advance after a full day"),

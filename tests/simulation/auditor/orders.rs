@@ -31,7 +31,7 @@ impl<'a> Orders<'a> {
     pub(super) fn holds(&self, day: Date) -> bool {
         let end = self.ramp.end_of(day);
         let course = |g: &&&Given| matches!(g.order, Order::Course(Course::Hold | Course::GoOn)) && g.up < end;
-        self.given.iter().filter(course).next_back().is_some_and(|g| g.order == Order::Course(Course::Hold))
+        self.given.iter().rfind(course).is_some_and(|g| g.order == Order::Course(Course::Hold))
     }
 
     fn stops(&self) -> impl Iterator<Item = &'a Stop> {
