@@ -14,7 +14,7 @@ use super::events::{EventKind, Subject};
 use super::line::{Word, Words};
 use super::outbox::Ready;
 use super::outcome;
-use super::relay_loop::{Done, Owner};
+use super::relay_loop::{Done, FreshPause, Owner};
 use super::view::View;
 use crate::compose::{Composer, Identity, Recipient};
 use crate::core::campaign::{CampaignId, Class};
@@ -36,7 +36,7 @@ const SETTLE_ENOUGH: usize = 250;
 /// Messages composed before others get their turn on a thread: about a millisecond, some more where they are signed.
 const COMPOSED_AT_ONCE: usize = 16;
 /// How long nothing is claimed after the store could not be written.
-const STORE_REST: Duration = Duration::from_secs(1);
+pub(super) const STORE_REST: Duration = Duration::from_secs(1);
 /// A pause put in force here holds so many polls even where a look does not show it yet.
 const FRESH_POLLS: u32 = 10;
 
@@ -142,8 +142,8 @@ impl Owner {
             self.schedule.join(bucket, &waiting);
         }
         let fresh_for = self.shared.parts.pacing.poll * FRESH_POLLS;
-        self.fresh_pauses.retain(|(_, _, since)| now.up < *since + fresh_for);
-        for (bucket, held, _) in &self.fresh_pauses {
+        self.fresh_pauses.retain(|fresh| fresh.recorded.get().is_none_or(|at| now.up < *at + fresh_for));
+        for FreshPause { bucket, held, .. } in &self.fresh_pauses {
             match bucket {
                 None => add_pause(&mut view.relay_held, held),
                 Some(bucket) if !view.lanes_held.iter().any(|(b, h)| b == bucket && h.cause == held.cause) => {

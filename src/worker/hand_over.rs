@@ -4,16 +4,18 @@
 //! holds one.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::task::Id;
 
+use super::bookkeeping::STORE_REST;
 use super::course::from_where;
 use super::events::{EventKind, Subject};
 use super::line::serve;
 use super::outbox::{Open, Ready};
 use super::outcome;
-use super::relay_loop::{Done, Job, Owner};
+use super::relay_loop::{Done, FreshPause, Job, Owner};
 use crate::config::{Answers, DEFAULT_CONNECTION_AGE, DEFAULT_MESSAGES_PER_CONNECTION, RelaySettings};
 use crate::core::address::Address;
 use crate::core::campaign::{CampaignId, CampaignState, Class};
@@ -267,7 +269,10 @@ impl Owner {
         };
         self.schedule.pause(bucket.as_ref(), held.clone());
         self.sifted_at = None;
-        self.fresh_pauses.push((bucket, held, now.up));
+        let recorded = Arc::new(OnceLock::new());
+        // Nobody waits for it any more where it was lifted meanwhile.
+        let wanted = Arc::downgrade(&recorded);
+        self.fresh_pauses.push(FreshPause { bucket, held, recorded });
         let until = self.end_in_words(pause.until);
         let blocks = pause.cause == PauseCause::Stop && pause.times > 1;
         let begun = match (pause.cause, blocks) {
@@ -293,11 +298,24 @@ impl Owner {
             }
             entry.because.clone_from(&row.reason);
             let text = format!("{begun}: {}", row.reason);
-            if let Err(error) = shared.parts.store.pause(row).await {
-                tracing::warn!(%error, "the pause holds here, but could not be recorded");
+            let mut told = false;
+            while let Err(error) = shared.parts.store.pause(row.clone()).await {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "a pause holds here, but cannot be recorded yet");
+                    shared.tell(kind, subject.clone(), text.clone()).await;
+                }
+                shared.parts.clock.sleep(STORE_REST).await;
+                if wanted.strong_count() == 0 {
+                    return Done::Nothing;
+                }
+            }
+            if let Some(recorded) = wanted.upgrade() {
+                recorded.set(shared.moments.now().up).ok();
             }
             shared.note(entry).await;
-            shared.tell(kind, subject, text).await;
+            if !told {
+                shared.tell(kind, subject, text).await;
+            }
             Done::Nothing
         });
     }

@@ -4,8 +4,8 @@
 //! the store: what takes time runs beside the loop and comes back as `Done`.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -74,6 +74,16 @@ pub(super) struct Job {
     pub(super) opened: Duration,
 }
 
+/// A pause that this owner put in force: it holds here until the store has it, and until a look must have seen it there.
+#[derive(Debug)]
+pub(super) struct FreshPause {
+    /// The lane's; `None`: the relay's.
+    pub(super) bucket: Option<BucketName>,
+    pub(super) held: Held,
+    /// When the store had it, time since boot.
+    pub(super) recorded: Arc<OnceLock<Duration>>,
+}
+
 /// A relay that is ours.
 pub(super) struct Owner {
     pub(super) shared: Arc<Shared>,
@@ -113,8 +123,8 @@ pub(super) struct Owner {
     pub(super) rollover: Option<Rolled>,
     /// No new claim before this time since boot: the store could not be written.
     pub(super) store_rests: Option<Duration>,
-    /// Pauses put in force here that a look may not have seen yet: bucket, pause, time since boot.
-    pub(super) fresh_pauses: Vec<(Option<BucketName>, Held, Duration)>,
+    /// Pauses put in force here that a look may not have seen yet.
+    pub(super) fresh_pauses: Vec<FreshPause>,
     pub(super) first_day: Date,
     pub(super) hearing: Hearing,
     pub(super) course: Watch,
@@ -295,7 +305,7 @@ impl RelayTask {
         owner.schedule.apply(terms_of(&settings, self.shared.parts.pacing.ahead), now);
         owner.terms = super::outcome::retry_terms(&settings);
         owner.close_idle();
-        owner.fresh_pauses.retain(|(bucket, _, _)| bucket.is_some());
+        owner.fresh_pauses.retain(|fresh| fresh.bucket.is_some());
         let scope = Scope::Relay(settings.name.clone());
         let store = &self.shared.parts.store;
         for cause in [PauseCause::Fault, PauseCause::Throttle] {
@@ -441,17 +451,15 @@ impl Owner {
             Ok((_, Done::Settled(batch, result))) => self.settled(batch, result).await,
             Ok((_, Done::Free(open))) => self.freed(open, now),
             Ok((_, Done::Opened(result))) => self.opened(result, now),
-            Ok((_, Done::NeedsWritten(result))) => {
-                match result {
-                    Ok(()) => {
-                        self.knows_needs.get_or_insert(self.looks + 1 + u32::from(self.looking));
-                    }
-                    Err(error) => {
-                        self.knows_needs = None;
-                        tracing::debug!(%error, "needs could not be written");
-                    }
+            Ok((_, Done::NeedsWritten(result))) => match result {
+                Ok(()) => {
+                    self.knows_needs.get_or_insert(self.looks + 1 + u32::from(self.looking));
                 }
-            }
+                Err(error) => {
+                    self.knows_needs = None;
+                    tracing::debug!(%error, "needs could not be written");
+                }
+            },
             Ok((_, Done::Heard(result))) => self.heard_back(result, now),
             Ok((_, Done::Courses(result))) => self.course_seen(result, now),
             Ok((_, Done::Nothing)) => {}

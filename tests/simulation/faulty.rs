@@ -109,6 +109,8 @@ pub(crate) enum Planted {
     SetsTooHigh,
     /// The operator's pause is never heard of.
     DeafToPauses,
+    /// No pause can be written: trouble that a worker must cope with, no fault.
+    RefusesPauses,
 }
 
 /// A store behind a gate.
@@ -212,6 +214,7 @@ macro_rules! pass {
                     let _ = self.gate.first_stop.compare_exchange(0, call, Ordering::SeqCst, Ordering::SeqCst);
                 }
                 match (self.planted, &pause.scope) {
+                    (Planted::RefusesPauses, _) => return Err(StoreError::Unavailable("the disk is full".to_owned())),
                     (Planted::ForgetsStops, Scope::Lane(_)) if pause.cause == PauseCause::Stop => return Ok(()),
                     (Planted::StaysDown, Scope::Relay(_)) => pause.until = None,
                     _ => {}

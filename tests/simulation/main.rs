@@ -10,12 +10,12 @@ mod faulty;
 mod foreseen;
 mod judge;
 mod life;
-mod midnight;
 mod operator;
 mod ramp;
 #[path = "../support/settings.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod settings;
+mod small;
 mod world;
 
 use std::time::Duration;
@@ -237,5 +237,12 @@ fn every_quota_is_used_up_over_sixty_days_and_no_hour_gets_much_more_than_its_sh
 
 #[test]
 fn what_waits_for_midnight_goes_first_through_the_relay_that_needs_it() {
-    assert_eq!(in_virtual_time(midnight::taken_by_the_warm_relay()), Vec::<String>::new());
+    assert_eq!(in_virtual_time(small::taken_by_the_warm_relay()), Vec::<String>::new());
+}
+
+/// The lane stands still for its cooldown, and a message that was claimed already may have left behind the first.
+#[test]
+fn a_block_holds_though_the_store_cannot_record_it() {
+    let offered = in_virtual_time(small::offered_behind_a_block_that_cannot_be_recorded());
+    assert!((1..=2).contains(&offered), "{offered}");
 }
