@@ -235,6 +235,11 @@ fn pattern(problems: &Problems, node: &Node) -> Option<TextPattern> {
         problems.at(node.span, format!("expected each {{placeholder}} closed, got {}", quoted(text)));
         return None;
     }
+    if let Some(class) = TextPattern::unknown_class(text) {
+        let why = format!("expected a class of words such as $mailbox or {{3}}, got {}", quoted(class));
+        problems.at_with(node.span, why, "a text that begins with $ is a form: $mailbox {3} $absent");
+        return None;
+    }
     let pattern = TextPattern::new(text);
     if pattern.is_empty() {
         problems.at(node.span, format!("expected words of the reply, got {} which fits any", quoted(text)));

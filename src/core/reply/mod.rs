@@ -4,19 +4,22 @@
 //! text, never by code alone; only a reading whose action is `Suppress` may put an address on the suppression list.
 
 mod consequence;
+mod pattern;
 mod quoted;
 mod reason;
 mod report;
 mod rules;
 mod status;
+mod vocabulary;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use consequence::{Consequence, consequence};
+pub use pattern::TextPattern;
 pub use reason::Reason;
-pub use rules::{FaultKind, Provider, Rule, Rules, TextPattern};
+pub use rules::{FaultKind, Provider, Rule, Rules};
 
 /// How far an SMTP transaction had come when it was answered. Ordered as in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,6 +2,9 @@
 //!
 //! Invariants: nothing is read outside the text; at most [`MOST`] replies are found; what cannot be told apart stays one text.
 
+use std::cell::OnceCell;
+
+use super::vocabulary::Senses;
 use super::{Enhanced, Stage};
 use crate::core::feedback::Diagnostic;
 
@@ -19,12 +22,19 @@ pub(super) struct View {
     pub(super) text: String,
     /// The same with what stands for addresses blotted out, so that no name in an address is taken for a word.
     pub(super) blotted: String,
+    senses: OnceCell<Senses>,
 }
 
 impl View {
     fn new(code: Option<u16>, enhanced: Option<Enhanced>, words: &str) -> Self {
         let text = super::rules::plain_text(words).replace('\u{2019}', "'");
-        Self { code, enhanced: enhanced.filter(|e| (e.1, e.2) != (0, 0)), blotted: blotted(&text), text }
+        let enhanced = enhanced.filter(|e| (e.1, e.2) != (0, 0));
+        Self { code, enhanced, blotted: blotted(&text), text, senses: OnceCell::new() }
+    }
+
+    /// What its words speak of, looked up once.
+    pub(super) fn senses(&self) -> &Senses {
+        self.senses.get_or_init(|| Senses::of(&self.text))
     }
 
     /// Whether it is a refusal for now only.
@@ -33,10 +43,14 @@ impl View {
     }
 }
 
-/// A text in which each word with an `@` is cut down to it and the signs around it.
+/// A text in which each word with an `@` is cut down to it and the signs around it, and links lose what tells only how a page is
+/// made.
 fn blotted(text: &str) -> String {
     let sign = |c: char| !c.is_alphanumeric() && c != '@';
     let blot = |word: &str| {
+        if word.contains("://") {
+            return word.replace(".shtml", "").replace(".html", "");
+        }
         if !word.contains('@') {
             return word.to_owned();
         }

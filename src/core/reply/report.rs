@@ -191,7 +191,7 @@ impl Rule {
             && of_stage
             && of_code
             && of_enhanced
-            && self.text.as_ref().is_none_or(|t| t.fits(&view.text))
+            && self.text.as_ref().is_none_or(|t| t.fits_with(&view.text, || view.senses()))
     }
 
     /// Whether it fits, said by anybody: names in addresses are no words.
@@ -199,7 +199,7 @@ impl Rule {
         is_heard(self.reason, self.signal, stage)
             && self.stage.is_none_or(|asked| stage == Some(asked))
             && self.fits_report(view, stage, true)
-            && self.text.as_ref().is_none_or(|t| t.fits(&view.blotted))
+            && self.text.as_ref().is_none_or(|t| t.is_form() || t.fits(&view.blotted))
     }
 }
 

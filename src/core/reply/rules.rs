@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Action, Answer, Delivery, Enhanced, Fault, Reading, Reason, Signal, Stage};
+use super::{Action, Answer, Delivery, Enhanced, Fault, Reading, Reason, Signal, Stage, TextPattern};
 use crate::core::names::GroupName;
 
 /// Whose words a rule knows.
@@ -29,15 +29,6 @@ pub enum FaultKind {
     Closed,
     /// No answer in time.
     Timeout,
-}
-
-/// A reply text with placeholders: `{addr}` and such stand for any text; compared without case; it may stand anywhere in the reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextPattern {
-    /// Literal pieces, lower case, in order; any text may stand between two of them.
-    pieces: Vec<String>,
-    /// Nothing may stand before the first piece.
-    anchored: bool,
 }
 
 /// One rule.
@@ -82,68 +73,6 @@ pub struct Rules {
     pub(super) hints: Vec<Rule>,
 }
 
-impl TextPattern {
-    /// Reads `text`: `{...}` stands for anything, a leading `^` ties it to the reply's beginning.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        let (anchored, text) = text.strip_prefix('^').map_or((false, text), |rest| (true, rest));
-        let mut pieces = vec![String::new()];
-        let mut depth = 0_u32;
-        for c in text.chars() {
-            match c {
-                '{' => {
-                    depth += 1;
-                    if depth == 1 {
-                        pieces.push(String::new());
-                    }
-                }
-                '}' if depth > 0 => depth -= 1,
-                _ if depth == 0 => {
-                    if let Some(last) = pieces.last_mut() {
-                        last.extend(c.to_lowercase());
-                    }
-                }
-                _ => {}
-            }
-        }
-        let anchored = anchored && pieces.first().is_some_and(|p| !p.is_empty());
-        let pieces = pieces
-            .iter()
-            .map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "))
-            .filter(|p| !p.is_empty())
-            .collect();
-        Self { pieces, anchored }
-    }
-
-    /// Whether it would fit any text at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    /// Whether `text` (lower case, single blanks) fits.
-    #[must_use]
-    pub fn fits(&self, text: &str) -> bool {
-        let mut at = 0;
-        for (i, piece) in self.pieces.iter().enumerate() {
-            match text[at..].find(piece.as_str()) {
-                Some(found) if i > 0 || !self.anchored || found == 0 => at += found + piece.len(),
-                _ => return false,
-            }
-        }
-        true
-    }
-}
-
-impl std::fmt::Display for TextPattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.anchored {
-            f.write_str("^")?;
-        }
-        f.write_str(&self.pieces.join(" ... "))
-    }
-}
-
 impl Rule {
     fn fits(&self, stage: Stage, code: u16, enhanced: Option<Enhanced>, text: &str) -> bool {
         self.fault.is_none()
@@ -181,7 +110,7 @@ impl Rule {
 
     /// Longer text first, then an enhanced code (the narrower the range, the better), a stage, a code.
     pub(super) fn weight(&self) -> (usize, u16, bool, bool) {
-        let text = self.text.as_ref().map_or(0, |t| t.pieces.iter().map(String::len).sum());
+        let text = self.text.as_ref().map_or(0, TextPattern::length);
         let narrow = self.enhanced.map_or(0, |(low, high)| u16::MAX - high.saturating_sub(low.2));
         (text, narrow, self.stage.is_some(), self.code.is_some())
     }

@@ -91,7 +91,7 @@ fn recipient(block: &Fields, common: &Fields, parts: &Parts) -> Heard {
         (Some(reply), _) => Some(reply),
         (None, field) => field,
     };
-    let action = field(block, "action").map(str::to_lowercase).unwrap_or_default();
+    let action = either("action").map(str::to_lowercase).unwrap_or_default();
     let fate = fate(&action, said.enhanced.or(status).map(|e| e.0));
     let remote = field(block, "remote-mta").map(|value| value.split_once(';').map_or(value, |(_, host)| host));
     let remote =

@@ -54,7 +54,7 @@ const DELAYS: [&str; 14] = [
 ];
 
 /// Words that say why, in lower case: a paragraph with one of them is worth keeping where no reply code is.
-const REASONS: [&str; 49] = [
+const REASONS: [&str; 56] = [
     "unknown",
     "no such",
     "not exist",
@@ -90,6 +90,13 @@ const REASONS: [&str; 49] = [
     "undeliverable",
     "not accept",
     "over the limit",
+    "over disk",
+    "not respond",
+    "not reach",
+    "unreachable",
+    "attempts",
+    "wrong or",
+    "postponed due",
     "virus",
     "容量",
     "いっぱい",
@@ -149,7 +156,9 @@ fn top(parts: &Parts) -> String {
     for text in &parts.texts {
         for line in text.lines() {
             let lower = line.to_lowercase();
-            if BELOW.iter().any(|words| lower.contains(words)) && !top.trim().is_empty() {
+            // "did not receive a copy of your message" names those whom it is about.
+            let begins = BELOW.iter().any(|words| lower.contains(words)) && !lower.contains("receive a copy");
+            if begins && !top.trim().is_empty() {
                 return top;
             }
             top.push_str(line.trim_end());
@@ -235,9 +244,33 @@ fn words_of(top: &str, address: Option<&str>, many: usize) -> String {
     };
     let near: Vec<&str> =
         own.iter().flat_map(|i| [*i, i + 1]).filter_map(|i| paragraphs.get(i).copied()).filter(says_why).collect();
-    let chosen = if near.is_empty() { paragraphs.iter().copied().filter(says_why).collect() } else { near };
+    let beside: Vec<&str> = own.iter().filter_map(|i| behind(paragraphs[*i], address)).collect();
+    let whole = || {
+        // "... due to the following reason:" says why in what comes next.
+        let told = |i: &usize| says_why(&paragraphs[*i]) || (*i > 0 && introduces(paragraphs[i - 1]));
+        (0..paragraphs.len()).filter(told).map(|i| paragraphs[i]).collect::<Vec<_>>()
+    };
+    let found = [near, beside].into_iter().find(|found| !found.is_empty());
+    let chosen = found.unwrap_or_else(whole);
     let chosen = if chosen.is_empty() { paragraphs } else { chosen };
     chosen.join("\n").chars().take(800).collect()
+}
+
+/// What a paragraph says behind its address, where it says something: `taro@example.jp:` and the reason below it.
+fn behind<'a>(paragraph: &'a str, address: Option<&str>) -> Option<&'a str> {
+    let address = address?;
+    let lower = paragraph.to_ascii_lowercase();
+    let at = lower.find(&address.to_ascii_lowercase())? + address.len();
+    let words = paragraph.get(at..)?.trim_start_matches(|c: char| !c.is_alphanumeric());
+    (words.split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)).count() > 1).then_some(words)
+}
+
+/// Whether a paragraph ends in saying that the reason follows.
+fn introduces(paragraph: &str) -> bool {
+    let lower = paragraph.to_lowercase();
+    let last = lower.lines().last().unwrap_or_default().trim_end();
+    last.ends_with([':', '：'])
+        && ["reason", "because", "problem", "error", "理由", "原因"].iter().any(|w| last.contains(w))
 }
 
 /// The lines of a paragraph that are an SMTP reply, from the code on with its continuation.
