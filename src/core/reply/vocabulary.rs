@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn a_form_is_found_in_the_words_of_one_sentence() {
         for (form, text) in [
-            ("$mailbox {3} $absent", "The mailbox of this colleague is unknown"),
+            ("$mailbox {4} $absent", "The mailbox of this colleague is unknown"),
             ("$mailbox {3} $absent", "<nobody@b.example>: not found"),
             ("$mailbox {3} $absent", "nobody@b.example... is_not_registered here"),
             ("$no-such {2} $mailbox", "There is no virtual mailbox of that kind"),
