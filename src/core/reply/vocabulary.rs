@@ -271,7 +271,7 @@ fn sentences(text: &str) -> Vec<Vec<&str>> {
             None => token,
         };
         let bare = rest.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        if bare.parse::<std::net::IpAddr>().is_ok() {
+        if is_ip(bare) {
             last.push("#");
         } else {
             let words = rest.split(|c: char| !c.is_alphanumeric() && c != '\'').map(without_article);
@@ -284,6 +284,13 @@ fn sentences(text: &str) -> Vec<Vec<&str>> {
         }
     }
     all
+}
+
+/// Whether it is written as an IP address is.
+fn is_ip(word: &str) -> bool {
+    let is_v4 = word.split('.').count() == 4 && word.split('.').all(|part| part.parse::<u8>().is_ok());
+    let is_v6 = word.matches(':').count() >= 2 && word.bytes().all(|b| b.is_ascii_hexdigit() || b".:".contains(&b));
+    is_v4 || is_v6
 }
 
 /// A word without quotes and without the article or particle that stands before it in Italian and French: `l'utente`.
@@ -324,6 +331,16 @@ mod tests {
             ("$mailbox {3} $absent", "mailboxing unknowns"),
         ] {
             assert!(!fits(form, text), "{form}: {text}");
+        }
+    }
+
+    #[test]
+    fn an_ip_address_is_told_from_numbers_names_and_times() {
+        for ip in ["192.0.2.9", "2001:db8::25", "::ffff:192.0.2.9"] {
+            assert!(is_ip(ip), "{ip}");
+        }
+        for other in ["5.7.1", "10.2.300.1", "10:30", "mx.b.example", "ab:cd", ""] {
+            assert!(!is_ip(other), "{other}");
         }
     }
 
