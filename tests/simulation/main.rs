@@ -240,7 +240,7 @@ fn what_waits_for_midnight_goes_first_through_the_relay_that_needs_it() {
     assert_eq!(in_virtual_time(small::taken_by_the_warm_relay()), Vec::<String>::new());
 }
 
-/// The lane stands still for its cooldown, and a message that was claimed already may have left behind the first.
+/// Its cooldown is half a day; a second message may have been in the air already.
 #[test]
 fn a_block_holds_though_the_store_cannot_record_it() {
     let offered = in_virtual_time(small::offered_behind_a_block_that_cannot_be_recorded());
