@@ -20,6 +20,7 @@ pub use consequence::{Consequence, consequence};
 pub use pattern::TextPattern;
 pub use reason::Reason;
 pub use rules::{FaultKind, Provider, Rule, Rules};
+pub use vocabulary::speaks_of_a_mailbox;
 
 /// How far an SMTP transaction had come when it was answered. Ordered as in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -73,11 +73,21 @@ pub(super) fn meaning(code: Enhanced) -> Option<(Meaning, Weight)> {
         (4, 7 | 300) => vague(R::Expired),
         (4, _) => vague(R::NetworkError),
         (5, 3) => plain(R::RateLimited),
+        // For now, a host's own trouble rather than a command that it will not know later either.
+        (5, _) if code.0 == 4 => vague(R::SystemError),
         (5, 0) => vague(R::SyntaxError),
         (5, _) => plain(R::SyntaxError),
         (6, _) => plain(R::Content),
         (7, detail) => policy(detail),
         _ => None,
+    }
+}
+
+impl Enhanced {
+    /// Whether the code alone says one thing, so that words which say only that it failed add nothing.
+    #[must_use]
+    pub fn is_plain(self) -> bool {
+        meaning(self).is_some_and(|(_, weight)| weight == Weight::Plain)
     }
 }
 

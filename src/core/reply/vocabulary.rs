@@ -38,7 +38,7 @@ classes! {
         "don't exist" "didn't exist" "nonexistent" "non existent" "unrecognized" "unrecognised" "not recognized"
         "not recognised" "unlisted" "not registered" "isn't registered" "undefined" "not defined" "not there"
         "cannot be found" "can't be found" "couldn't be found" "wasn't found" "no longer exists" "no longer exist"
-        "doesn't live here" "has no mailbox" "not present" "not a member" "isn't known" "isn't here" "isn't in my list" "not in my list" "not in our list" "not in the list" "not on the list"
+        "doesn't live here" "has no mailbox" "not present" "not a member" "not match" "not exactly match" "no match" "isn't known" "isn't here" "isn't in my list" "not in my list" "not in our list" "not in the list" "not on the list"
         "unbekannt" "existiert nicht" "nicht gefunden" "nicht vorhanden" "inconnu" "inconnue" "existe pas" "introuvable"
         "desconocido" "desconocida" "no existe" "no encontrado" "sconosciuto" "non esiste" "non trovato" "inesistente"
         "inexistente" "desconhecido" "não existe" "nao existe" "não encontrado" "onbekend" "bestaat niet"
@@ -53,7 +53,7 @@ classes! {
     ]
     Wrong "wrong" "Said of what may not be there, or is not let in." [
         "invalid" "not valid" "isn't valid" "aren't valid" "bad" "wrong" "incorrect" "illegal" "malformed" "unavailable" "not available"
-        "isn't available" "no longer available" "no longer valid" "undeliverable" "not deliverable" "unverified"
+        "isn't available" "no longer available" "no longer valid" "unverified"
         "cannot be verified" "could not be verified" "not verified" "unable to verify" "unable to validate" "not local"
         "not allowed" "rejected" "refused" "not accepted" "not ok" "denied" "doesn't receive" "not receive" "does not accept"
         "unreachable" "ungültig" "ungueltig" "niedostepne" "invalide" "inválido" "no válido" "invalido" "non valido" "ongeldig"
@@ -98,7 +98,7 @@ classes! {
     ]
     Peer "peer" "The host from which the mail comes." [
         "#" "ip" "ip address" "ips" "client host" "connecting host" "sending host" "your host" "your server" "mail server" "your mail server"
-        "your network" "your address" "your system" "connecting ip" "sending ip" "source ip" "relay host" "connection" "connections"
+        "network" "networks" "your network" "your address" "your system" "connecting ip" "sending ip" "source ip" "relay host" "connection" "connections"
         "your connection" "your ip"
     ]
     Barred "barred" "Said of whom is not let in." [
@@ -108,7 +108,7 @@ classes! {
     ]
     List "list" "A list of bad hosts." [
         "blacklist" "black list" "blacklists" "blocklist" "block list" "denylist" "rbl" "dnsbl" "dnsbls" "pbl" "sbl" "xbl" "rbls"
-        "dnsrbl" "bl" "drbl"
+        "dnsrbl" "bl" "drbl" "ordb"
     ]
     Spam "spam" "Mail that nobody asked for." [
         "spam" "spammy" "spams" "spammer" "spamming" "spamtext" "spamblock" "junk" "bulk" "bulkmail" "unsolicited" "ube" "uce" "phish" "phishing" "scam"
@@ -120,7 +120,7 @@ classes! {
     ]
     Content "content" "What the mail holds." [
         "content" "contents" "header" "headers" "body" "html" "html tag" "mime" "encoding" "charset" "character" "characters" "words"
-        "url" "urls" "link" "links" "domain in the body" "phone number" "subject" "boundary" "line" "lines" "format" "required standards"
+        "url" "urls" "link" "links" "field" "fields" "domain in the body" "phone number" "subject" "boundary" "line" "lines" "format" "required standards"
         "rfc"
     ]
     Attachment "attachment" "A file with the mail." [
@@ -164,10 +164,10 @@ classes! {
     ]
     Login "login" "How a client tells who it is." [
         "authentication" "authenticate" "auth" "smtp auth" "login" "log in" "password" "credentials" "logged in" "starttls" "tls" "ssl"
-        "check your mail before" "receive your mail before" "pop before smtp"
+        "check your mail before" "receive your mail before" "pop before smtp" "pop" "apop" "imap"
     ]
     Needed "needed" "Said of what is asked for." [
-        "required" "requires" "require" "must" "needed" "only" "turn on" "enable" "please" "first" "failed" "not accepted" "missing"
+        "required" "requires" "require" "must" "needed" "only" "turn on" "enable" "authorization" "please" "first" "failed" "not accepted" "missing"
     ]
     Proof "proof" "How a sender's name is proven." [
         "spf" "dkim" "dmarc" "arc" "ptr" "rdns" "reverse dns" "reverse lookup" "reverse lookups" "fcrdns" "sender id" "pra"
@@ -182,6 +182,25 @@ classes! {
 }
 
 type Entry = (Class, Vec<&'static str>);
+
+/// Whether a text says of a mailbox or its domain that it is not there, or of a mailbox that it is switched off or full: what a
+/// person seldom writes to another.
+#[must_use]
+pub fn speaks_of_a_mailbox(text: &str) -> bool {
+    use Class as C;
+    const FORMS: [&[(usize, Class)]; 8] = [
+        &[(0, C::Mailbox), (5, C::Absent)],
+        &[(0, C::NoSuch), (2, C::Mailbox)],
+        &[(0, C::No), (1, C::Mailbox), (1, C::Here)],
+        &[(0, C::Mailbox), (4, C::Full)],
+        &[(0, C::Room), (3, C::Spent)],
+        &[(0, C::Mailbox), (5, C::Off)],
+        &[(0, C::Domain), (3, C::Absent)],
+        &[(0, C::NoSuch), (1, C::Domain)],
+    ];
+    let senses = Senses::of(&text.to_lowercase());
+    FORMS.iter().any(|form| senses.have(form))
+}
 
 /// What begins with a word.
 static BY_WORD: LazyLock<BTreeMap<&'static str, Vec<Entry>>> = LazyLock::new(|| {

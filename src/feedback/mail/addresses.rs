@@ -43,14 +43,24 @@ fn local_part(head: &str) -> String {
         .rev()
         .collect();
     let part = part.trim_start_matches(['\'', '`', '=', '/', '{', '|', '.']);
+    // X.400 gateways name the Internet's address as one of another kind.
+    let part = part.get(..5).filter(|kind| kind.eq_ignore_ascii_case("smtp=")).map_or(part, |kind| &part[kind.len()..]);
     if part.len() > 64 { String::new() } else { part.to_owned() }
 }
 
 /// Whether nobody reads there: the sender of reports, not their subject.
 pub(super) fn is_machine(address: &str) -> bool {
     let local = address.split('@').next().unwrap_or_default().to_lowercase();
-    let names =
-        ["mailer-daemon", "postmaster", "mail-daemon", "mailerdaemon", "abuse", "helpdesk", "bounce-notification"];
+    let names = [
+        "mailer-daemon",
+        "postmaster",
+        "mail-daemon",
+        "mailerdaemon",
+        "mdaemon",
+        "abuse",
+        "helpdesk",
+        "bounce-notification",
+    ];
     names.iter().any(|name| local == *name)
         || ["noreply", "no-reply", "bounce+", "bounces+"].iter().any(|name| local.starts_with(name))
 }
@@ -66,6 +76,7 @@ mod tests {
             ("rfc822; \"taro..x\"@docomo.ne.jp", vec!["taro..x@docomo.ne.jp"]),
             ("宛先:taro..@Docomo.ne.jp。", vec!["taro..@docomo.ne.jp"]),
             ("a@b, 'c@example.jp' and [d@example.co.jp].", vec!["c@example.jp", "d@example.co.jp"]),
+            ("c=JP;a= ;p=X;dda:SMTP=taro@example.JP; on Fri", vec!["taro@example.jp"]),
             ("no address @ all, nor @example.jp", vec![]),
         ] {
             assert_eq!(in_line(line), expected, "{line}");

@@ -7,9 +7,15 @@ use super::addresses::{in_line, is_machine};
 use super::blank;
 use super::parts::Parts;
 use crate::core::feedback::{Fate, Heard};
+use crate::core::reply;
 
 /// Subjects of bounces, in lower case.
-const BOUNCES: [&str; 45] = [
+const BOUNCES: [&str; 50] = [
+    "mail failed",
+    "failed: mail",
+    "processing error",
+    "error during delivery",
+    "message delayed",
     "undeliver",
     "delivery status notification",
     "delivery failure",
@@ -90,22 +96,41 @@ pub(super) fn is_bounce(parts: &Parts) -> bool {
         || ["mailer-daemon", "mail delivery", "postmaster", "mail administrator", "メール管理"]
             .iter()
             .any(|name| from.to_lowercase().contains(name));
+    let daemon = in_line(from).iter().any(|address| address.to_lowercase().starts_with("mailer-daemon@"));
     let null = parts.header("return-path").is_some_and(|path| path.replace(' ', "") == "<>");
+    let nobody = from.contains("<>");
     let subject = parts.subject.to_lowercase();
-    let told = BOUNCES.iter().any(|words| subject.contains(words));
+    // A person forwards a bounce that somebody else got.
+    let forwarded = ["fw:", "fwd:"].iter().any(|begin| subject.starts_with(begin));
+    let told = !forwarded && BOUNCES.iter().any(|words| subject.contains(words));
     let failed = parts.header("x-failed-recipients").is_some();
     let report = parts.header("content-type").is_some_and(|kind| kind.to_lowercase().contains("delivery-status"));
     failed
         || report
+        || (daemon && !is_answer(parts))
         || (told && (machine || null || !parts.originals.is_empty()))
-        || (machine && (told || reads_like_one(parts)))
-        || (told && reads_like_one(parts))
+        || ((machine || nobody) && (told || reads_like_one(parts)))
+        || (((null && !parts.originals.is_empty()) || told) && reads_like_one(parts))
 }
 
 /// Whether the prose has an SMTP reply or a sentence that every bounce has.
 fn reads_like_one(parts: &Parts) -> bool {
     let text = parts.texts.concat().to_lowercase();
     let sentences = [
+        "has been returned",
+        "able to deliver",
+        "could not deliver",
+        "not been delivered",
+        "not deliverable",
+        "failed address",
+        "failed recipients",
+        "delivery failed",
+        "unknown host",
+        "host unknown",
+        "no valid recipients",
+        "mailbox unavailable",
+        "not a valid",
+        "delivery attempts",
         "could not be delivered",
         "was not delivered",
         "couldn't be delivered",
@@ -136,7 +161,7 @@ fn reads_like_one(parts: &Parts) -> bool {
         "送信できなかった",
         "いっぱい",
     ];
-    sentences.iter().any(|words| text.contains(words))
+    sentences.iter().any(|words| text.contains(words)) || reply::speaks_of_a_mailbox(&text)
 }
 
 /// Whether a program answered for its owner.

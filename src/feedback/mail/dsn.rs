@@ -73,15 +73,27 @@ fn recipient(block: &Fields, common: &Fields, parts: &Parts) -> Heard {
     });
     let mut said = diagnostic(told.as_deref().unwrap_or_default());
     let mut stage = told.as_deref().and_then(stage_in);
-    // "smtp; 550" says less than the prose does.
-    if said.text.chars().filter(|c| c.is_alphabetic()).count() < 4
+    // "smtp; 550" says less than the prose does; a status that says one thing, more than prose without a reply. What is no SMTP
+    // reply ("Unable-To-Transfer") says less than one that the prose tells.
+    let plain = said.enhanced.or(status).is_some_and(Enhanced::is_plain);
+    let silent = said.text.chars().filter(|c| c.is_alphabetic()).count() < 4;
+    if (silent || said.code.is_none())
         && let Some(prose) = prose::about(parts, address.as_deref())
     {
         let more = diagnostic(&prose);
-        said.code = said.code.or(more.code);
-        said.enhanced = said.enhanced.or(more.enhanced);
-        stage = stage.or_else(|| stage_in(&prose));
-        said.text = more.text;
+        let is_reply = more.code.is_some() || more.enhanced.is_some_and(|e| (e.1, e.2) != (0, 0));
+        let says_more =
+            if silent { more.code.is_some() || !plain } else { is_reply && !plain && said.enhanced.is_none() };
+        if says_more {
+            said.code = said.code.or(more.code);
+            said.enhanced = said.enhanced.or(more.enhanced);
+            stage = stage.or_else(|| stage_in(&prose));
+            said.text = more.text;
+        }
+    }
+    if !silent && let Some((all, of)) = prose::transcript(parts, &said.text) {
+        stage = stage.or(of);
+        said.text = diagnostic(&all).text;
     }
     // Postfix names the command in its prose alone.
     stage = stage.or_else(|| prose::about(parts, address.as_deref()).as_deref().and_then(stage_in));

@@ -229,7 +229,14 @@ fn repaired(text: &str, part: &MessagePart<'_>, raw: &[u8]) -> String {
     let broken = text.contains('\u{fffd}') || text.contains("\x1b$") || text.contains("\x1b(");
     let body = raw.get(part.offset_body as usize..part.offset_end as usize).unwrap_or_default();
     if broken && part.encoding == mail_parser::Encoding::None {
-        guess(&body[..body.len().min(TEXT_MOST)])
+        let body = &body[..body.len().min(TEXT_MOST)];
+        let told = part.content_type().and_then(|kind| kind.attribute("charset"));
+        let told = told.and_then(|label| encoding_rs::Encoding::for_label(label.as_bytes()));
+        // A charset of one octet a letter reads anything, and may be told for want of a better one.
+        let told = told.filter(|charset| !charset.is_single_byte() && *charset != encoding_rs::UTF_8);
+        told.map(|charset| charset.decode(body))
+            .filter(|(_, _, wrong)| !wrong)
+            .map_or_else(|| guess(body), |(text, ..)| text.into_owned())
     } else {
         cut(text)
     }

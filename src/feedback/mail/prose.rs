@@ -8,10 +8,15 @@ use super::blank;
 use super::parts::Parts;
 use super::said::{diagnostic, host_in, stage_in};
 use crate::core::feedback::{Fate, Heard};
+use crate::core::reply::{Stage, speaks_of_a_mailbox};
 
 /// Lines after which the mail that came back is pasted, in lower case.
-const BELOW: [&str; 22] = [
+const BELOW: [&str; 26] = [
     "below this line is a copy",
+    "your message reads",
+    "your message begins",
+    "your message was:",
+    "message was received as follows",
     "this is a copy of the message",
     "original message follows",
     "original message ---",
@@ -36,7 +41,10 @@ const BELOW: [&str; 22] = [
 ];
 
 /// Words that tell of a delay, in lower case.
-const DELAYS: [&str; 14] = [
+const DELAYS: [&str; 17] = [
+    "attempts will continue",
+    "will continue trying",
+    "will try again",
     "will be retried",
     "will retry",
     "will keep trying",
@@ -54,20 +62,25 @@ const DELAYS: [&str; 14] = [
 ];
 
 /// Words that say why, in lower case: a paragraph with one of them is worth keeping where no reply code is.
-const REASONS: [&str; 56] = [
+const REASONS: [&str; 60] = [
     "unknown",
+    "not known",
     "no such",
+    "no user",
     "not exist",
     "doesn't exist",
     "not found",
     "couldn't be found",
     "wasn't found",
+    "not match",
+    "unrecogni",
     "invalid",
     "full",
     "quota",
     "exceed",
     "disabled",
     "inactive",
+    "not active",
     "suspended",
     "expired",
     "reject",
@@ -82,20 +95,18 @@ const REASONS: [&str; 56] = [
     "timed out",
     "timeout",
     "moved",
-    "unable to",
     "no longer",
-    "failed",
     "not a valid",
     "not listed",
-    "undeliverable",
     "not accept",
     "over the limit",
     "over disk",
     "not respond",
     "not reach",
     "unreachable",
-    "attempts",
+    "unavailable",
     "wrong or",
+    "connection",
     "postponed due",
     "virus",
     "容量",
@@ -108,9 +119,48 @@ const REASONS: [&str; 56] = [
     "無効",
     "超え",
     "制限",
-    "できません",
     "誤り",
+    "間違",
     "ありません",
+    "解約",
+];
+
+/// Words that say only that it failed, in lower case.
+const FAILURES: [&str; 14] = [
+    "unable to",
+    "not able",
+    "able to deliver",
+    "could not",
+    "cannot",
+    "failed",
+    "failure",
+    "undeliver",
+    "delayed",
+    "retried",
+    "attempts",
+    "aborted",
+    "error",
+    "できません",
+];
+
+/// How much a paragraph must say to be kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tier {
+    /// Why it failed.
+    Why,
+    /// That it failed.
+    That,
+}
+
+/// Words of what gateways and lawyers put below every mail, in lower case: all of one of these lines is in such a paragraph.
+const FOOTERS: [&[&str]; 7] = [
+    &["viruswall"],
+    &["scanned", "virus"],
+    &["checked", "virus"],
+    &["scanned by"],
+    &["virus-free"],
+    &["intended", "recipient", "confidential"],
+    &["intended solely"],
 ];
 
 pub(super) fn read(parts: &Parts) -> Vec<Heard> {
@@ -131,6 +181,38 @@ pub(super) fn about(parts: &Parts, address: Option<&str>) -> Option<String> {
     let top = top(parts);
     let found = words_of(&top, address, 2);
     (!found.trim().is_empty()).then_some(found)
+}
+
+/// What a transcript of the session holds of a reply of which `begins` is the beginning: all of its lines, and the command that it
+/// answers. sendmail writes `>>> RCPT To:<...>` and `<<< 550 ...`, and cuts the reply down to its first line elsewhere.
+pub(super) fn transcript(parts: &Parts, begins: &str) -> Option<(String, Option<Stage>)> {
+    let begins: String = begins.chars().take(60).collect();
+    let top = top(parts);
+    let lines: Vec<&str> = top.lines().map(str::trim).collect();
+    let told = |line: &str| line.strip_prefix("<<<").map(|reply| (reply.trim().to_owned(), diagnostic(reply)));
+    let fits = |line: &str| told(line).is_some_and(|(_, said)| said.code.is_some() && said.text.contains(&begins));
+    let at = lines.iter().position(|line| fits(line))?;
+    let code = told(lines[at])?.1.code;
+    let reply: Vec<String> = lines[at..]
+        .iter()
+        .take(20)
+        .map_while(|l| told(l).filter(|(_, said)| said.code == code).map(|(all, _)| all))
+        .collect();
+    let command = lines[..at].iter().rev().find(|line| line.starts_with(">>>"));
+    let stage = command.and_then(|command| stage_in(command));
+    let behind = lines[at + reply.len()..].iter().take_while(|line| !line.starts_with(">>>"));
+    Some((reply.join(" "), stage.map(|stage| if is_pipelined(behind) { stage.min(Stage::Rcpt) } else { stage })))
+}
+
+/// Whether the recipients were refused though the transcript shows a later command: sent all at once, the answers come when the last
+/// of them is written. Then sendmail says of the recipient what it makes of it, and the host that no recipient is left.
+fn is_pipelined<'a>(behind: impl Iterator<Item = &'a &'a str>) -> bool {
+    behind.into_iter().any(|line| {
+        let lower = line.to_lowercase();
+        let left =
+            ["no valid recipient", "bad sequence", "need rcpt", "no recipients"].iter().any(|w| lower.contains(w));
+        left || (!lower.starts_with("<<<") && lower.contains("... user unknown"))
+    })
 }
 
 fn one(top: &str, address: Option<String>, many: usize, delayed: bool) -> Heard {
@@ -157,7 +239,8 @@ fn top(parts: &Parts) -> String {
         for line in text.lines() {
             let lower = line.to_lowercase();
             // "did not receive a copy of your message" names those whom it is about.
-            let begins = BELOW.iter().any(|words| lower.contains(words)) && !lower.contains("receive a copy");
+            let begins = (BELOW.iter().any(|words| lower.contains(words)) && !lower.contains("receive a copy"))
+                || is_divider(&lower);
             if begins && !top.trim().is_empty() {
                 return top;
             }
@@ -167,6 +250,16 @@ fn top(parts: &Parts) -> String {
         top.push('\n');
     }
     top
+}
+
+/// Whether a line of signs with a few words in it parts the report from the mail that came back.
+fn is_divider(lower: &str) -> bool {
+    let signs = |c: char| "-=*#|_ ".contains(c);
+    let words = lower.trim_matches(signs);
+    lower.trim_start().chars().take(3).filter(|c| signs(*c) && *c != ' ').count() == 3
+        && ["original", "returned m", "source mail", "unsent", "message text", "message header", "header of"]
+            .iter()
+            .any(|begin| words.contains(begin))
 }
 
 fn is_delay(parts: &Parts, top: &str) -> bool {
@@ -221,56 +314,83 @@ fn recipients(parts: &Parts, top: &str) -> Vec<String> {
 }
 
 /// The words that say why, nearest to `address`: its paragraph, the reply behind it, else the reasons of the whole.
-fn words_of(top: &str, address: Option<&str>, many: usize) -> String {
-    let paragraphs: Vec<&str> = top.split("\n\n").map(str::trim).filter(|p| !p.is_empty()).collect();
+fn words_of<'a>(top: &'a str, address: Option<&str>, many: usize) -> String {
+    let paragraphs: Vec<&'a str> =
+        top.split("\n\n").map(str::trim).filter(|p| !p.is_empty() && !is_footer(p)).collect();
     let names = |p: &str| address.is_some_and(|a| p.to_lowercase().contains(&a.to_lowercase()));
     let own: Vec<usize> = (0..paragraphs.len()).filter(|i| names(paragraphs[*i])).collect();
+    // Another recipient's paragraph says nothing of this one.
+    let others = |p: &str| many > 1 && !own.is_empty() && !names(p) && begins_with_an_address(p);
+    let near =
+        || own.iter().flat_map(|i| [*i, i + 1]).filter_map(|i| paragraphs.get(i).copied()).filter(|p| !others(p));
     // A reply to this address, in its own paragraph or in the one behind it.
-    for i in &own {
-        for p in [*i, i + 1].iter().filter_map(|i| paragraphs.get(*i)) {
-            if let Some(reply) = reply_in(p, address) {
-                return reply;
-            }
-        }
+    if let Some(reply) = near().find_map(|p| reply_in(p, address)) {
+        return reply;
     }
     if (many <= 1 || own.is_empty())
         && let Some(reply) = paragraphs.iter().find_map(|p| reply_in(p, address))
     {
         return reply;
     }
-    let says_why = |p: &&str| {
-        let lower = p.to_lowercase();
-        REASONS.iter().any(|words| lower.contains(words))
+    let has = |tier: Tier, p: &str| {
+        // A link's words are its page's.
+        let lower = p.split(' ').filter(|word| !word.contains("://")).collect::<Vec<_>>().join(" ").to_lowercase();
+        match tier {
+            Tier::Why => REASONS.iter().any(|word| lower.contains(word)) || speaks_of_a_mailbox(&lower),
+            Tier::That => FAILURES.iter().any(|word| lower.contains(word)),
+        }
     };
-    let near: Vec<&str> =
-        own.iter().flat_map(|i| [*i, i + 1]).filter_map(|i| paragraphs.get(i).copied()).filter(says_why).collect();
-    let beside: Vec<&str> = own.iter().filter_map(|i| behind(paragraphs[*i], address)).collect();
-    let whole = || {
+    let whole = |tier: Tier| -> Vec<&'a str> {
         // "... due to the following reason:" says why in what comes next.
-        let told = |i: &usize| says_why(&paragraphs[*i]) || (*i > 0 && introduces(paragraphs[i - 1]));
-        (0..paragraphs.len()).filter(told).map(|i| paragraphs[i]).collect::<Vec<_>>()
+        let told = |i: &usize| has(tier, paragraphs[*i]) || (*i > 0 && introduces(paragraphs[i - 1], tier));
+        (0..paragraphs.len()).filter(told).map(|i| paragraphs[i]).filter(|p| !others(p)).collect()
     };
-    let found = [near, beside].into_iter().find(|found| !found.is_empty());
-    let chosen = found.unwrap_or_else(whole);
-    let chosen = if chosen.is_empty() { paragraphs } else { chosen };
+    let beside = || own.iter().filter_map(|i| behind(paragraphs[*i], address)).collect();
+    let ways: [&dyn Fn() -> Vec<&'a str>; 5] = [
+        &|| near().filter(|p| has(Tier::Why, p)).collect(),
+        &beside,
+        &|| whole(Tier::Why),
+        &|| near().filter(|p| has(Tier::That, p)).collect(),
+        &|| whole(Tier::That),
+    ];
+    let chosen = ways.iter().map(|way| way()).find(|found| !found.is_empty()).unwrap_or(paragraphs);
     chosen.join("\n").chars().take(800).collect()
 }
 
-/// What a paragraph says behind its address, where it says something: `taro@example.jp:` and the reason below it.
+fn begins_with_an_address(paragraph: &str) -> bool {
+    let first = paragraph.trim_start_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+    in_line(first.lines().next().unwrap_or_default()).first().is_some_and(|a| first.starts_with(&a.to_lowercase()))
+}
+
+/// Whether a paragraph stands below every mail of its house.
+fn is_footer(paragraph: &str) -> bool {
+    let lower = paragraph.to_lowercase();
+    FOOTERS.iter().any(|words| words.iter().all(|word| lower.contains(word)))
+}
+
+/// What a paragraph says behind its address, where it says something: `taro@example.jp:` and the reason below it. What ends in a
+/// colon says it further down.
 fn behind<'a>(paragraph: &'a str, address: Option<&str>) -> Option<&'a str> {
     let address = address?;
     let lower = paragraph.to_ascii_lowercase();
     let at = lower.find(&address.to_ascii_lowercase())? + address.len();
     let words = paragraph.get(at..)?.trim_start_matches(|c: char| !c.is_alphanumeric());
-    (words.split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)).count() > 1).then_some(words)
+    if words.trim_end().ends_with([':', '：']) {
+        return None;
+    }
+    let says = words.split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)).count() > 1;
+    // "..., taro@example.jp, did not match ..." is one sentence.
+    let goes_on = paragraph[at..].starts_with([' ', ',', '>']) && words.starts_with(char::is_lowercase);
+    says.then(|| if goes_on { &paragraph[at - address.len()..] } else { words })
 }
 
-/// Whether a paragraph ends in saying that the reason follows.
-fn introduces(paragraph: &str) -> bool {
+/// Whether a paragraph ends in saying that the reason follows; where nothing gives a reason, that anything does.
+fn introduces(paragraph: &str, tier: Tier) -> bool {
     let lower = paragraph.to_lowercase();
     let last = lower.lines().last().unwrap_or_default().trim_end();
     last.ends_with([':', '：'])
-        && ["reason", "because", "problem", "error", "理由", "原因"].iter().any(|w| last.contains(w))
+        && (tier == Tier::That
+            || ["reason", "because", "problem", "error", "理由", "原因"].iter().any(|w| last.contains(w)))
 }
 
 /// The lines of a paragraph that are an SMTP reply, from the code on with its continuation.

@@ -59,6 +59,8 @@ pub fn stage_in(text: &str) -> Option<Stage> {
         "after dot",
         "sending message body",
         "(in reply to message)",
+        // sendmail's transcript has no line of its own for the end of the mail.
+        ">>> data",
     ]) {
         Some(Stage::Body)
     } else if has(&[
@@ -71,7 +73,7 @@ pub fn stage_in(text: &str) -> Option<Stage> {
         "after pipelined rcpt",
     ]) {
         Some(Stage::Rcpt)
-    } else if has(&["to data command", "after data", ">>> data", "after pipelined data"]) {
+    } else if has(&["to data command", "after data", "after pipelined data"]) {
         // Exim says "after DATA" of the command, "after end of data" of the body.
         Some(Stage::Data)
     } else if has(&["to mail from", "after mail", ">>> mail", "during mail", "after pipelined mail"]) {
@@ -155,7 +157,7 @@ mod tests {
                 Some(Stage::Rcpt),
                 Some("mx.b.jp"),
             ),
-            ("... while talking to mx.b.jp.:\n>>> DATA\n<<< 550 x", Some(Stage::Data), Some("mx.b.jp")),
+            ("... while talking to mx.b.jp.:\n>>> DATA\n<<< 550 x", Some(Stage::Body), Some("mx.b.jp")),
             ("nothing of the kind", None, None),
         ] {
             assert_eq!((stage_in(text), host_in(text).as_deref()), (stage, host), "{text}");
