@@ -79,6 +79,8 @@ pub(super) fn views(said: &Diagnostic) -> Vec<View> {
     let mut quoted: Vec<(Option<u16>, Option<Enhanced>, String)> = Vec::new();
     for (i, opening) in found.iter().enumerate() {
         let words = &text[opening.end..found.get(i + 1).map_or(text.len(), |next| next.start)];
+        // The code of its first line may have been told apart before.
+        let first = if i == 0 && is_later_line(said, opening, text) { &text[..opening.start] } else { "" };
         let empty = !words.contains(char::is_alphanumeric);
         match quoted.last_mut() {
             // The next line of one reply, its code repeated; or `(#5.1.1)` behind the words.
@@ -92,7 +94,7 @@ pub(super) fn views(said: &Diagnostic) -> Vec<View> {
             }
             // Codes alone, or behind words whose code was told apart: all of the report has them.
             _ if empty || is_added(text, opening) => {}
-            _ => quoted.push((opening.code, opening.enhanced, words.to_owned())),
+            _ => quoted.push((opening.code, opening.enhanced, format!("{first}{words}"))),
         }
     }
     let code = said.code.or_else(|| quoted.iter().rev().find_map(|q| q.0));
@@ -103,6 +105,14 @@ pub(super) fn views(said: &Diagnostic) -> Vec<View> {
         quoted.iter().rev().map(|(code, enhanced, words)| View::new(*code, *enhanced, words)).collect();
     views.push(View::new(code, enhanced, &without_codes(text, &found)));
     views
+}
+
+/// Whether an opening repeats the code of a reply whose first line stands before it: `This message was 552-5.7.0 blocked`.
+fn is_later_line(said: &Diagnostic, opening: &Opening, text: &str) -> bool {
+    let before = text[..opening.start].trim_end();
+    opening.code.is_some()
+        && (opening.code, opening.enhanced) == (said.code, said.enhanced)
+        && before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '.' | ','))
 }
 
 /// Behind the words, as qmail writes it: `(#5.1.1)`.
@@ -190,7 +200,7 @@ fn is_introduced(before: &str, code: u16, behind: &str) -> bool {
     ];
     let before = before.trim_end();
     let first = before.is_empty() || before.ends_with("<<<") || before.ends_with("->");
-    let said = ["said:", "smtp;", "reply:", "response:", "returned:", "error:", "failed:", "with:", "command:"];
+    let said = ["said:", "was:", "smtp;", "reply:", "response:", "returned:", "error:", "failed:", "with:", "command:"];
     let lower = before.get(before.len().saturating_sub(12)..).unwrap_or_default().to_ascii_lowercase();
     let told = first
         || said.iter().any(|word| lower.ends_with(word))

@@ -149,10 +149,13 @@ impl Rules {
         let bare = self.rules.iter().filter(|r| r.provider == Provider::Generic && r.text.is_none());
         let rule = bare.into_iter().find(|r| r.fits_report(view, parts.stage, true));
         let by_rule = rule.map(|rule| Found::General(rule, view.is_transient()));
-        by_rule.or_else(|| {
-            let known = view.enhanced.and_then(meaning).filter(|(m, _)| is_heard(m.0, m.1, parts.stage));
-            known.map(|(m, _)| Found::Code(m, view.is_transient()))
-        })
+        let known = view.enhanced.and_then(meaning).filter(|(m, _)| is_heard(m.0, m.1, parts.stage));
+        let by_code = known.map(|(m, _)| Found::Code(m, view.is_transient()));
+        // Of mailbox, system and network the enhanced code says more than the reply code; of policy, and of itself, less.
+        match view.enhanced {
+            Some(told) if told.1 < 5 && rule.is_some_and(|rule| rule.enhanced.is_none()) => by_code.or(by_rule),
+            _ => by_rule.or(by_code),
+        }
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn meaning(code: Enhanced) -> Option<(Meaning, Weight)> {
         (2, 121 | 122) => Some(((R::RateLimited, Signal::Recipient, Action::Retry), Weight::Plain)),
         (3, 0) => vague(R::SystemError),
         (3, 1) => plain(R::SystemFull),
-        (3, 2) => plain(R::NotAccept),
+        (3, 2) => vague(R::NotAccept),
         (3, 3 | 5) => plain(R::SystemError),
         (3, 4) => plain(R::MessageTooBig),
         (4, 4 | 310) if code.0 == 5 => vague(R::HostUnknown),
@@ -96,7 +96,9 @@ fn policy(detail: u16) -> Option<(Meaning, Weight)> {
     use Reason as R;
     let (reason, weight) = match detail {
         0..=2 => (R::PolicyViolation, Weight::Vague),
-        3..=6 | 8..=14 | 30 | 139 => (R::SecurityError, Weight::Plain),
+        // The mailbox's account, as some say it when mail is put in; of a sender's login it is heard before any recipient.
+        13 => return Some((usual(R::Suspended), Weight::Plain)),
+        3..=6 | 8..=12 | 14 | 30 | 139 => (R::SecurityError, Weight::Plain),
         7 | 20..=26 | 29 | 509 | 515 => (R::AuthFailure, Weight::Plain),
         // The mailbox or its domain changed hands (RFC 7293).
         17 | 18 => return Some(((R::HasMoved, Signal::Recipient, Action::Fail), Weight::Plain)),

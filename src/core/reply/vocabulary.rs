@@ -25,16 +25,16 @@ macro_rules! classes {
 classes! {
     Mailbox "mailbox" "Whom the mail is for." [
         "@" "user" "users" "username" "userid" "user's" "recipient" "recipients" "recipient's" "rcpt" "mailbox" "mailboxes"
-        "mail box" "mailboxs" "maildrop" "mail drop" "inbox" "account" "accounts" "mail account" "address" "addresses"
+        "mail box" "mailboxs" "mbox" "folder" "maildrop" "mail drop" "inbox" "account" "accounts" "mail account" "address" "addresses"
         "mailaddress" "addressee" "addressees" "alias" "aliases" "local part" "destination" "person" "people" "customer"
         "subscriber" "email id" "mail id" "email account" "e mail address" "email name" "delivery point" "maildir"
-        "benutzer" "empfänger" "empfaenger" "postfach" "konto" "utilisateur" "destinataire" "boîte" "boite" "compte"
+        "adresse" "adresse de messagerie" "dirección" "direccion" "indirizzo" "endereço" "adres" "benutzer" "empfänger" "empfaenger" "postfach" "konto" "utilisateur" "destinataire" "boîte" "boite" "compte"
         "usuario" "destinatario" "buzón" "buzon" "casilla" "cuenta" "utente" "casella" "usuário" "destinatário" "caixa"
         "conta" "gebruiker" "ontvanger" "postvak" "użytkownik" "konto" "skrzynka" "odbiorca" "användare" "mottagare"
         "пользователь" "получатель" "ящик"
     ]
     Absent "absent" "Said of what is not there, behind it." [
-        "unknown" "not known" "not found" "notfound" "no found" "not exist" "not exists" "not existing" "doesn't exist"
+        "unknown" "not known" "not found" "notfound" "no found" "not exist" "not exists" "not existing" "doesn't exist" "dosn't exist" "doesnt exist"
         "don't exist" "didn't exist" "nonexistent" "non existent" "unrecognized" "unrecognised" "not recognized"
         "not recognised" "unlisted" "not registered" "isn't registered" "undefined" "not defined" "not there"
         "cannot be found" "can't be found" "couldn't be found" "wasn't found" "no longer exists" "no longer exist"

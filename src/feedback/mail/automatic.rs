@@ -10,11 +10,12 @@ use crate::core::feedback::{Fate, Heard};
 use crate::core::reply;
 
 /// Subjects of bounces, in lower case.
-const BOUNCES: [&str; 50] = [
+const BOUNCES: [&str; 51] = [
     "mail failed",
     "failed: mail",
     "processing error",
     "error during delivery",
+    "error sending",
     "message delayed",
     "undeliver",
     "delivery status notification",
@@ -96,7 +97,7 @@ pub(super) fn is_bounce(parts: &Parts) -> bool {
         || ["mailer-daemon", "mail delivery", "postmaster", "mail administrator", "メール管理"]
             .iter()
             .any(|name| from.to_lowercase().contains(name));
-    let daemon = in_line(from).iter().any(|address| address.to_lowercase().starts_with("mailer-daemon@"));
+    let daemon = from.to_lowercase().contains("mailer-daemon");
     let null = parts.header("return-path").is_some_and(|path| path.replace(' ', "") == "<>");
     let nobody = from.contains("<>");
     let subject = parts.subject.to_lowercase();
@@ -118,6 +119,9 @@ fn reads_like_one(parts: &Parts) -> bool {
     let text = parts.texts.concat().to_lowercase();
     let sentences = [
         "has been returned",
+        "trouble delivering",
+        "permanent error",
+        "refused to accept your message",
         "able to deliver",
         "could not deliver",
         "not been delivered",

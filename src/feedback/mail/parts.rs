@@ -57,6 +57,12 @@ impl Parts {
         parts.message_id = parts.header("message-id").map(str::to_owned);
         parts.date = message.date().and_then(|date| Timestamp::from_second(date.to_timestamp()).ok());
         parts.walk(&message, 0);
+        if parts.texts.is_empty() && parts.statuses.is_empty() {
+            // A multipart of which nobody told the boundary, or told it wrong.
+            let body = message.root_part().offset_body as usize;
+            let body = mail.get(body..).unwrap_or_default();
+            parts.texts.push(guess(&body[..body.len().min(TEXT_MOST)]));
+        }
         parts.clues = parts.clues_of(envelope);
         Some(parts)
     }

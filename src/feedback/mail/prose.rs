@@ -244,12 +244,38 @@ fn top(parts: &Parts) -> String {
             if begins && !top.trim().is_empty() {
                 return top;
             }
-            top.push_str(line.trim_end());
+            if !is_echo(&lower) {
+                top.push_str(without_boilerplate(line.trim_end(), &lower));
+            }
             top.push('\n');
         }
         top.push('\n');
     }
     top
+}
+
+/// Whether a line is a header of the mail that came back, of which nothing says why it did. Whom it went to may be read there.
+fn is_echo(lower: &str) -> bool {
+    const NAMES: [&str; 9] = [
+        "subject",
+        "date",
+        "sent",
+        "sent date",
+        "from",
+        "message-id",
+        "mime-version",
+        "return-path",
+        "number of lines",
+    ];
+    let Some((name, _)) = lower.trim_start().split_once(':') else { return false };
+    let name = name.trim_end();
+    NAMES.contains(&name) || (name.starts_with("x-") || name.starts_with("content-")) && !name.contains(' ')
+}
+
+/// A line without what Gmail puts before each reason; it has the words of one.
+fn without_boilerplate<'a>(line: &'a str, lower: &str) -> &'a str {
+    let begins = lower.trim_start().starts_with("technical details of");
+    if begins { line.split_once("failure:").map_or("", |(_, reason)| reason) } else { line }
 }
 
 /// Whether a line of signs with a few words in it parts the report from the mail that came back.
@@ -345,7 +371,8 @@ fn words_of<'a>(top: &'a str, address: Option<&str>, many: usize) -> String {
         let told = |i: &usize| has(tier, paragraphs[*i]) || (*i > 0 && introduces(paragraphs[i - 1], tier));
         (0..paragraphs.len()).filter(told).map(|i| paragraphs[i]).filter(|p| !others(p)).collect()
     };
-    let beside = || own.iter().filter_map(|i| behind(paragraphs[*i], address)).collect();
+    let beside =
+        || own.iter().filter_map(|i| behind(paragraphs[*i], address)).filter(|p| !has(Tier::That, p)).collect();
     let ways: [&dyn Fn() -> Vec<&'a str>; 5] = [
         &|| near().filter(|p| has(Tier::Why, p)).collect(),
         &beside,
