@@ -23,6 +23,7 @@ static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity {
 fuzz_target!(|texts: (&str, &str, &str, &str)| {
     let (subject, text, html, value) = texts;
     let content = Content {
+        list: None,
         campaign: "fuzz".to_owned(),
         from: "News <news@m.example.jp>".to_owned(),
         reply_to: None,
