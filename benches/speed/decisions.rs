@@ -12,7 +12,7 @@ use hikagen::core::plan::{
     Avoid, Curve, CurveShape, Gate, LanePlan, Plan, Source, Sourced, Spread, Then, Throttling, UNKNOWN_BUDGET,
     WeekHours,
 };
-use hikagen::core::schedule::{AHEAD, Backlog, Line, PoolLines, Schedule, Terms};
+use hikagen::core::schedule::{AHEAD, Backlog, Line, Past, PoolLines, Schedule, Terms};
 use jiff::civil::{Time, date};
 use jiff::tz::TimeZone;
 
@@ -79,7 +79,7 @@ fn measure(lanes: u32, ticks: u32) -> Result<(f64, f64)> {
         ears: Vec::new(),
         ahead: AHEAD,
     };
-    let (mut schedule, _) = Schedule::open(terms, Vec::new(), &[], &[], now);
+    let (mut schedule, _) = Schedule::open(terms, Vec::new(), Past::default(), now);
     let buckets: Vec<BucketName> = (0..lanes).map(|i| format!("lane-{i}").parse()).collect::<Result<_, _>>()?;
     let campaign = CampaignId(1);
     let line = Line { campaign, class: Class::Bulk, weight: 100, fresh: 100_000_000, retries: 0 };

@@ -17,7 +17,7 @@ use crate::core::campaign::{CampaignId, CampaignState};
 use crate::core::moment::Moment;
 use crate::core::names::{BucketName, LaneKey, RelayName};
 use crate::core::retry::RetryTerms;
-use crate::core::schedule::{Answers, CampaignWant, Effect, LaneWant, Schedule};
+use crate::core::schedule::{Answers, CampaignWant, Effect, LaneWant, Past, Schedule};
 use crate::store::{CampaignRow, Outlook, Pause, PauseCause, Scope};
 use crate::worker::outcome::retry_terms;
 use crate::worker::view::View;
@@ -119,7 +119,8 @@ impl<'a> Course<'a> {
         for name in in_pool_order(config) {
             let Some(settings) = config.relays.get(&name) else { continue };
             let memory = scene.memories.get(&name).cloned().unwrap_or_default();
-            let (mut schedule, _) = Schedule::open(settings.terms(), memory.ledgers, &memory.cells, &[], now);
+            let past = Past { cells: &memory.cells, stops: &memory.stops(), ..Past::default() };
+            let (mut schedule, _) = Schedule::open(settings.terms(), memory.ledgers, past, now);
             // Whoever is not stopped for it was resumed.
             for (bucket, _) in schedule.over_budgets() {
                 schedule.forgive(&bucket);

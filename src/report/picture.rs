@@ -13,7 +13,7 @@ use crate::core::lane::{Held, Ledger};
 use crate::core::moment::Moment;
 use crate::core::names::{BucketName, LaneKey, PoolName, RelayName};
 use crate::core::plan::LanePlan;
-use crate::core::schedule::{self as core_schedule, Schedule};
+use crate::core::schedule::{self as core_schedule, Past, Schedule};
 use crate::store::{CampaignRow, Lease, Outlook, OwnerRow, Pause, RelayMemory, Scope, Store, StoreError, WaitingRow};
 
 /// Throttles and paces live in the worker's memory. A report takes them as rested: after this long since boot.
@@ -96,7 +96,8 @@ impl<'a> Picture<'a> {
             self.begun.insert(key, ledger.day);
         }
         let booted = Moment { at: self.now, up: Duration::ZERO };
-        let (mut schedule, _) = Schedule::open(settings.terms(), memory.ledgers, &memory.cells, &[], booted);
+        let past = Past { cells: &memory.cells, stops: &memory.stops(), ..Past::default() };
+        let (mut schedule, _) = Schedule::open(settings.terms(), memory.ledgers, past, booted);
         for bucket in self.config.groups.buckets().keys() {
             schedule.see(bucket, booted);
         }

@@ -203,6 +203,28 @@ pub struct RelayMemory {
     pub judged: Vec<(Ledger, Verdict)>,
 }
 
+impl RelayMemory {
+    /// Lanes that a carrier blocked lately, and when.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<(BucketName, Timestamp)> {
+        self.of_lanes(PauseCause::Block).map(|(bucket, pause)| (bucket.clone(), pause.since)).collect()
+    }
+
+    /// Lanes that are stopped until the operator resumes them: since when, and why.
+    #[must_use]
+    pub fn stops(&self) -> Vec<(BucketName, Timestamp, String)> {
+        let stop = |(bucket, pause): (&BucketName, &Pause)| (bucket.clone(), pause.since, pause.reason.clone());
+        self.of_lanes(PauseCause::Stop).map(stop).collect()
+    }
+
+    fn of_lanes(&self, cause: PauseCause) -> impl Iterator<Item = (&BucketName, &Pause)> {
+        self.pauses.iter().filter(move |pause| pause.cause == cause).filter_map(|pause| match &pause.scope {
+            Scope::Lane(lane) => Some((&lane.bucket, pause)),
+            Scope::All | Scope::Relay(_) => None,
+        })
+    }
+}
+
 /// A campaign's waiting mail in one bucket, due now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingRow {

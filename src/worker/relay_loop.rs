@@ -27,11 +27,10 @@ use crate::core::moment::{ClockWatch, Moment, Trust};
 use crate::core::names::BucketName;
 use crate::core::reply::Delivery;
 use crate::core::retry::RetryTerms;
-use crate::core::schedule::{Rollover, Schedule, Terms};
+use crate::core::schedule::{Past, Rollover, Schedule, Terms};
 use crate::relay::{Connection, Relay};
 use crate::store::{
-    Claim, Courses, Lease, Outlook, Pause, PauseCause, RelayMemory, ReportRow, Rolled, Scope, Settled, Settlement,
-    StoreError,
+    Claim, Courses, Lease, Outlook, PauseCause, ReportRow, Rolled, Scope, Settled, Settlement, StoreError,
 };
 
 /// How often a lease that another worker holds is asked for again.
@@ -139,16 +138,6 @@ fn terms_of(settings: &RelaySettings, ahead: Duration) -> Terms {
     Terms { ahead, ..settings.terms() }
 }
 
-/// Lanes that a carrier blocked lately, and when.
-fn remembered_blocks(memory: &RelayMemory) -> Vec<(BucketName, Timestamp)> {
-    let blocks = memory.pauses.iter().filter(|p| p.cause == PauseCause::Block);
-    let of_lane = |p: &Pause| match &p.scope {
-        Scope::Lane(lane) => Some((lane.bucket.clone(), p.since)),
-        Scope::All | Scope::Relay(_) => None,
-    };
-    blocks.filter_map(of_lane).collect()
-}
-
 impl RelayTask {
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -210,9 +199,9 @@ impl RelayTask {
         let groups = self.config.borrow().groups.clone();
         record_plan(&**store, &settings, &groups, &parts.owner, now.at).await?;
         let memory = store.memory(&lease, now.at).await?;
-        let blocks = remembered_blocks(&memory);
+        let past = Past { cells: &memory.cells, blocks: &memory.blocks(), stops: &memory.stops() };
         let core_terms = terms_of(&settings, parts.pacing.ahead);
-        let (mut schedule, rollover) = Schedule::open(core_terms, memory.ledgers, &memory.cells, &blocks, now);
+        let (mut schedule, rollover) = Schedule::open(core_terms, memory.ledgers, past, now);
         schedule.recall(memory.judged);
         let (words, heard) = mpsc::unbounded_channel();
         let mut owner = Owner {

@@ -89,6 +89,12 @@ impl Lane {
         }
     }
 
+    /// The stop in force, if there is one.
+    #[must_use]
+    pub fn stop(&self) -> Option<&Held> {
+        self.held.iter().find(|held| held.is_stop())
+    }
+
     /// Begins a new plan day.
     pub fn begin_day(&mut self, plan: &Plan, ledger: Ledger) {
         (self.hours, self.transactional) = hours_of(plan, &self.plan, ledger.day);

@@ -46,6 +46,14 @@ pub struct Held {
     pub until: Option<Timestamp>,
 }
 
+impl Held {
+    /// Whether it ends only when the operator resumes: something is wrong that waiting does not mend.
+    #[must_use]
+    pub fn is_stop(&self) -> bool {
+        self.cause == PauseCause::Stop
+    }
+}
+
 /// How long a pause lasts that a reply or fault causes, the `times`-th time within 7 days (from 1): it doubles, up to `most`.
 #[must_use]
 pub fn doubling(first: Duration, times: u32, most: Duration) -> Duration {

@@ -113,6 +113,17 @@ pub struct Schedule {
     turn: usize,
 }
 
+/// What an earlier owner left behind beside the ledgers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Past<'a> {
+    /// Spending of the last 24 hours.
+    pub cells: &'a [(BucketName, Timestamp, u32)],
+    /// Blocks of the last 7 days.
+    pub blocks: &'a [(BucketName, Timestamp)],
+    /// Lanes that are stopped until the operator resumes them: since when, and why.
+    pub stops: &'a [(BucketName, Timestamp, String)],
+}
+
 /// A claim is released or given back within this time.
 pub const CLAIM_LAG: Duration = Duration::from_secs(30);
 
@@ -120,16 +131,10 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Schedule {
-    /// Starts from what the store remembers: the newest ledger of each lane, spending of the last 24 hours, blocks of the last 7 days.
-    /// Lanes whose ledger is of an earlier plan day are judged at once.
+    /// Starts from what the store remembers: the newest ledger of each lane, and its past. Lanes whose ledger is of an earlier plan day
+    /// are judged at once.
     #[must_use]
-    pub fn open(
-        mut terms: Terms,
-        ledgers: Vec<Ledger>,
-        cells: &[(BucketName, Timestamp, u32)],
-        blocks: &[(BucketName, Timestamp)],
-        now: Moment,
-    ) -> (Self, Rollover) {
+    pub fn open(mut terms: Terms, ledgers: Vec<Ledger>, past: Past<'_>, now: Moment) -> (Self, Rollover) {
         let judging = terms.plan.clone();
         terms.come_to(now.at);
         let plan = terms.plan.clone();
@@ -155,7 +160,10 @@ impl Schedule {
         for ledger in ledgers {
             let lane_plan = plan.lane(&ledger.bucket).clone();
             let ledger = if ledger.day < today {
-                schedule.end_day(&ledger, judging.lane(&ledger.bucket), None, &mut rollover)
+                let began_by = |since| calendar::plan_day(&judging.timezone, judging.day_starts, since) <= ledger.day;
+                let stop = past.stops.iter().find(|(bucket, since, _)| *bucket == ledger.bucket && began_by(*since));
+                let stopped = stop.map(|(.., reason)| reason.as_str());
+                schedule.end_day(&ledger, judging.lane(&ledger.bucket), stopped, &mut rollover)
             } else {
                 let quota = ledger.quota_by(&lane_plan.curve.value);
                 Ledger { quota, quota_peak: ledger.quota_peak.max(quota), ..ledger }
@@ -165,12 +173,12 @@ impl Schedule {
             lane.counted = Counted::of(&lane);
             schedule.lanes.insert(lane.ledger.bucket.clone(), lane);
         }
-        for (bucket, at, n) in cells {
+        for (bucket, at, n) in past.cells {
             // Stored by the time of the claim; the release may have come a little later.
             schedule.count_caps(bucket, at.checked_add(CLAIM_LAG).unwrap_or(*at), *n);
         }
         for bucket in schedule.lanes.keys() {
-            let own = blocks.iter().filter(|(b, _)| b == bucket).map(|(_, at)| *at).collect();
+            let own = past.blocks.iter().filter(|(b, _)| b == bucket).map(|(_, at)| *at).collect();
             schedule.lane_breaks.insert(bucket.clone(), Breaks::remembered(own));
         }
         (schedule, rollover)
@@ -250,7 +258,7 @@ impl Schedule {
         let buckets: Vec<BucketName> = self.lanes.keys().cloned().collect();
         for bucket in buckets {
             let Some(lane) = self.lanes.get(&bucket) else { continue };
-            let stopped = lane.held.iter().find(|held| held.cause == PauseCause::Stop).map(|held| held.reason.clone());
+            let stopped = lane.stop().map(|held| held.reason.clone());
             let (ledger, terms) = (lane.ledger.clone(), lane.plan.clone());
             let next = self.end_day(&ledger, &terms, stopped.as_deref(), &mut rollover);
             if let Some(lane) = self.lanes.get_mut(&bucket) {
@@ -284,7 +292,6 @@ impl Schedule {
             self.relay_breaks.resumed();
         }
         self.held = relay;
-        let is_stopped = |held: &[Held]| held.iter().any(|held| held.cause == PauseCause::Stop);
         let mut resumed = Vec::new();
         for (bucket, lane) in &mut self.lanes {
             let held: Vec<Held> = lanes.iter().filter(|(b, _)| b == bucket).map(|(_, h)| h.clone()).collect();
@@ -292,7 +299,7 @@ impl Schedule {
                 self.lane_breaks.entry(bucket.clone()).or_default().resumed();
             }
             // A pause that ends by itself is nobody's word that the list is clean by now.
-            if is_stopped(&lane.held) && !is_stopped(&held) {
+            if lane.stop().is_some() && !held.iter().any(Held::is_stop) {
                 resumed.push(bucket.clone());
             }
             lane.held = held;

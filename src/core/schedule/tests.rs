@@ -84,7 +84,7 @@ pub(super) fn morning(seconds: u64) -> Moment {
 }
 
 pub(super) fn open(terms: Terms, buckets: &[&str], now: Moment) -> Schedule {
-    let (mut schedule, _) = Schedule::open(terms, Vec::new(), &[], &[], now);
+    let (mut schedule, _) = Schedule::open(terms, Vec::new(), Past::default(), now);
     for name in buckets {
         schedule.see(&bucket(name), now);
     }
@@ -430,7 +430,7 @@ proptest! {
             schedule.claimed(&bucket("docomo"), Class::Bulk, (CampaignId(1), 1, n, 0), now);
             let ledger = schedule.lanes()[&bucket("docomo")].ledger.clone();
             prop_assert!(ledger.spent <= quota);
-            let (again, rollover) = Schedule::open(terms(plan.clone()), vec![ledger.clone()], &[], &[], now);
+            let (again, rollover) = Schedule::open(terms(plan.clone()), vec![ledger.clone()], Past::default(), now);
             prop_assert_eq!(rollover, Rollover::default());
             prop_assert_eq!(&again.lanes()[&bucket("docomo")].ledger, &ledger);
             for _ in 0..n {

@@ -120,9 +120,9 @@ impl Schedule {
         self.note(bucket, decided, now.at);
     }
 
-    /// Whether one more unknown user would pass the lane's budget.
+    /// Whether one more unknown user would pass the budget of a lane that is not stopped yet.
     pub(super) fn over_budget(&self, bucket: &BucketName) -> Option<Effect> {
-        let lane = self.lanes.get(bucket)?;
+        let lane = self.lanes.get(bucket).filter(|lane| lane.stop().is_none())?;
         let counted = lane.counted.caught_up(lane);
         let unknown = counted.unknown.saturating_sub(counted.forgiven.1);
         let answered = counted.answered.saturating_sub(counted.forgiven.0).max(unknown);
@@ -173,9 +173,10 @@ pub(super) fn pace_in_words(share: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Past;
     use super::super::tests::{bucket, lane, morning, open, plan, terms};
     use super::*;
-    use crate::core::lane::{Held, Ledger, PauseCause};
+    use crate::core::lane::{Held, Ledger, PauseCause, Showing, VerdictKind};
     use crate::core::plan::Spread;
     use crate::core::reply::{Reason, Signal, Stage};
 
@@ -215,11 +216,41 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_that_is_stopped_is_not_stopped_once_more() {
+        let plan = plan(vec![("docomo", lane(100, None, Spread::Asap, (0, 1_440)))]);
+        let mut schedule = open(terms(plan), &["docomo"], morning(0));
+        let docomo = bucket("docomo");
+        let unknown = |n| Showing { unknown: n, ..Showing::default() };
+        let (day, at) = (schedule.today(), morning(0).at);
+        let Effect::StopLane(spent) = schedule.showed(&docomo, day, unknown(5), at) else { panic!("it stops") };
+        schedule.pause(Some(&docomo), Held { cause: PauseCause::Stop, reason: spent.to_string(), until: None });
+        assert_eq!(schedule.showed(&docomo, day, unknown(6), at), Effect::None, "what was in the air comes back");
+        schedule.set_pauses(Vec::new(), &[]);
+        assert_eq!(schedule.showed(&docomo, day, unknown(7), at), Effect::None, "resumed: the budget begins anew");
+        assert!(matches!(schedule.showed(&docomo, day, unknown(11), at), Effect::StopLane(_)));
+    }
+
+    #[test]
+    fn a_day_at_whose_end_a_lane_was_stopped_is_judged_so_by_the_next_process() {
+        let plan = plan(vec![("docomo", lane(100, None, Spread::Asap, (0, 1_440)))]);
+        let today = schedule().today();
+        let mut ledger = Ledger::new(bucket("docomo"), today.yesterday().unwrap(), 3, 100);
+        ledger.spent = 20;
+        let hour = std::time::Duration::from_secs(3_600);
+        for (hours_ago, kind) in [(20, VerdictKind::Stop), (2, VerdictKind::Hold)] {
+            let stops = [(bucket("docomo"), morning(0).at - hour * hours_ago, "unknown users".to_owned())];
+            let past = Past { stops: &stops, ..Past::default() };
+            let (_, rollover) = Schedule::open(terms(plan.clone()), vec![ledger.clone()], past, morning(0));
+            assert_eq!(rollover.verdicts[0].kind, kind, "stopped {hours_ago} hours ago: {:?}", rollover.verdicts);
+        }
+    }
+
+    #[test]
     fn a_budget_that_was_used_up_before_the_start_is_seen_until_it_is_forgiven() {
         let plan = plan(vec![("docomo", lane(100, None, Spread::Asap, (0, 1_440)))]);
         let mut ledger = Ledger::new(bucket("docomo"), schedule().today(), 1, 100);
         ledger.showing.unknown = 5;
-        let (mut schedule, _) = Schedule::open(terms(plan), vec![ledger], &[], &[], morning(0));
+        let (mut schedule, _) = Schedule::open(terms(plan), vec![ledger], Past::default(), morning(0));
         assert_eq!(
             schedule.over_budgets().first().map(|(lane, spent)| (lane.as_str(), spent.unknown)),
             Some(("docomo", 5))
