@@ -49,7 +49,7 @@ classes! {
         "not a known" "not a recognized" "not a recognised" "not a valid" "not a registered" "not an existing" "no matching"
         "there is no" "there's no" "there are no" "cannot find" "can't find" "couldn't find" "could not find" "unable to find"
         "does not have an" "doesn't have an" "do not have an" "unbekannter" "kein" "keine" "aucun" "aucune" "nessun" "ningún"
-        "unable to locate" "cannot locate" "do not recognize" "does not recognize"
+        "unable to locate" "cannot locate" "do not recognize" "does not recognize" "don't exists" "doesn't exists"
     ]
     Wrong "wrong" "Said of what may not be there, or is not let in." [
         "invalid" "not valid" "isn't valid" "aren't valid" "bad" "wrong" "incorrect" "illegal" "malformed" "unavailable" "not available"
@@ -63,7 +63,7 @@ classes! {
         "frozen" "cancelled" "canceled" "discontinued" "unsubscribed" "not active" "isn't active" "no longer active" "not activated" "not been activated"
         "on hold" "switched off" "turned off" "shut down" "dormant" "never logged" "hasn't logged" "not logged in for"
         "desactivado" "désactivé" "desactive" "deaktiviert" "gesperrt" "disattivato" "sospeso" "bloqueada" "desativada"
-        "archived" "retired" "hasn't entered"
+        "bloccato" "bloccata" "bloqueado" "bloqueada" "zablokowane" "nieaktywne" "archived" "retired" "hasn't entered"
     ]
     Full "full" "Said of a mailbox without room." [
         "full" "over quota" "overquota" "over limit" "over its limit" "out of space" "out of storage" "out of room" "no space"

@@ -54,6 +54,8 @@ pub(super) fn is_machine(address: &str) -> bool {
     let names = [
         "mailer-daemon",
         "postmaster",
+        "post_master",
+        "post-master",
         "mail-daemon",
         "mailerdaemon",
         "mdaemon",

@@ -57,10 +57,11 @@ impl Parts {
         parts.message_id = parts.header("message-id").map(str::to_owned);
         parts.date = message.date().and_then(|date| Timestamp::from_second(date.to_timestamp()).ok());
         parts.walk(&message, 0);
-        if parts.texts.is_empty() && parts.statuses.is_empty() {
+        if parts.texts.iter().all(|text| text.trim().is_empty()) && parts.statuses.is_empty() {
             // A multipart of which nobody told the boundary, or told it wrong.
-            let body = message.root_part().offset_body as usize;
-            let body = mail.get(body..).unwrap_or_default();
+            let head = mail.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
+            let head = head.or_else(|| mail.windows(2).position(|two| two == b"\n\n").map(|at| at + 2));
+            let body = head.and_then(|at| mail.get(at..)).unwrap_or_default();
             parts.texts.push(guess(&body[..body.len().min(TEXT_MOST)]));
         }
         parts.clues = parts.clues_of(envelope);

@@ -219,7 +219,19 @@ fn one(top: &str, address: Option<String>, many: usize, delayed: bool) -> Heard 
     let words = words_of(top, address.as_deref(), many);
     let said = diagnostic(&words);
     let transient = said.code.map(|code| code / 100).or_else(|| said.enhanced.map(|e| u16::from(e.0))) == Some(4);
-    let fate = if delayed && (transient || said.code.is_none()) { Fate::Delayed } else { Fate::Refused };
+    let lower = top.to_lowercase();
+    // A size in a sentence looks like the code, and some say so of the mail's first station.
+    let delivered = said.code.is_some_and(|code| code < 400)
+        && ["successfully delivered", "delivered successfully", "successful delivery"]
+            .iter()
+            .any(|w| lower.contains(w));
+    let fate = if delivered {
+        Fate::Delivered
+    } else if delayed && (transient || said.code.is_none()) {
+        Fate::Delayed
+    } else {
+        Fate::Refused
+    };
     // The transcript above the reply names the command and the host.
     let near = around(top, &words);
     Heard {
