@@ -196,7 +196,10 @@ fn bombs_are_bounded() {
     let long = format!("From: a@example.jp\nSubject: Undelivered\n\n{}", "x@example.jp said: 550 ".repeat(400_000));
     let huge =
         [b"From: MAILER-DAEMON@example.jp\nSubject: Undelivered mail\n\n".to_vec(), vec![b'a'; 100 << 20]].concat();
-    for bomb in [nested, messages, headers, report, long] {
+    let wordy: String =
+        (0..20_000).map(|i| format!("u{i}@example.jp mailbox unknown user not found quota full\n\n")).collect();
+    let wordy = format!("From: MAILER-DAEMON@example.jp\nSubject: Undelivered\n\n{wordy}");
+    for bomb in [nested, messages, headers, report, long, wordy] {
         check_bounds(bomb.as_bytes());
     }
     check_bounds(&huge);

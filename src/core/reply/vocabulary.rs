@@ -226,7 +226,7 @@ impl std::fmt::Display for Class {
     }
 }
 
-/// The words of a text that have a class: which, from where to where, and in which sentence.
+/// The words of a text that have a class: which, from where to where, and in which sentence; in the order of the text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Senses(Vec<Sense>);
 
@@ -264,12 +264,13 @@ impl Senses {
 
     fn go_on(&self, before: &Sense, parts: &[(usize, Class)]) -> bool {
         let Some(((between, class), rest)) = parts.split_first() else { return true };
-        let next = |sense: &&Sense| {
-            sense.class == *class
-                && sense.sentence == before.sentence
-                && (before.end..=before.end + between).contains(&sense.start)
-        };
-        self.0.iter().filter(next).any(|sense| self.go_on(sense, rest))
+        // In order of where they begin: only those near by are looked at, however long the text is.
+        let from = self.0.partition_point(|sense| sense.start < before.end);
+        self.0[from..]
+            .iter()
+            .take_while(|sense| sense.start <= before.end + between)
+            .filter(|sense| sense.class == *class && sense.sentence == before.sentence)
+            .any(|sense| self.go_on(sense, rest))
     }
 }
 

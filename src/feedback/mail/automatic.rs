@@ -114,9 +114,12 @@ pub(super) fn is_bounce(parts: &Parts) -> bool {
         || (((null && !parts.originals.is_empty()) || told) && reads_like_one(parts))
 }
 
+/// Characters of prose in which a bounce's sentences are looked for.
+const SENTENCES_MOST: usize = 32 * 1_024;
+
 /// Whether the prose has an SMTP reply or a sentence that every bounce has.
 fn reads_like_one(parts: &Parts) -> bool {
-    let text = parts.texts.concat().to_lowercase();
+    let text = parts.texts.concat().chars().take(SENTENCES_MOST).collect::<String>().to_lowercase();
     let sentences = [
         "has been returned",
         "trouble delivering",

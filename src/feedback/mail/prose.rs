@@ -10,6 +10,9 @@ use super::said::{diagnostic, host_in, stage_in};
 use crate::core::feedback::{Fate, Heard};
 use crate::core::reply::{Stage, speaks_of_a_mailbox};
 
+/// Octets of prose that are looked at: no report says why after so many.
+const TOP_MOST: usize = 32 * 1_024;
+
 /// Lines after which the mail that came back is pasted, in lower case.
 const BELOW: [&str; 26] = [
     "below this line is a copy",
@@ -253,7 +256,7 @@ fn top(parts: &Parts) -> String {
             // "did not receive a copy of your message" names those whom it is about.
             let begins = (BELOW.iter().any(|words| lower.contains(words)) && !lower.contains("receive a copy"))
                 || is_divider(&lower);
-            if begins && !top.trim().is_empty() {
+            if (begins && !top.trim().is_empty()) || top.len() > TOP_MOST {
                 return top;
             }
             if !is_echo(&lower) {
