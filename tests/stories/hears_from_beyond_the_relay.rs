@@ -232,6 +232,7 @@ fn a_log_given_by_hand_suppresses_and_is_told_by_every_command_that_shows_the_me
 
     let taken: Value = json(&project, &["feedback", "import", "--json", "mail.log"]);
     assert_eq!((&taken["recorded"]["new"], &taken["recorded"]["suppressed"]), (&1.into(), &1.into()), "{taken}");
+    assert_eq!(taken["reports"][0]["known"], false, "{taken}");
     let again: Value = json(&project, &["feedback", "import", "--json", "mail.log"]);
     assert_eq!((&again["recorded"]["new"], &again["recorded"]["repeated"]), (&0.into(), &1.into()), "{again}");
     assert_eq!(again["reports"][0]["known"], true);

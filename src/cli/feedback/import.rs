@@ -328,7 +328,8 @@ impl Shown {
         };
         let same = |row: &&ReportRow| row.report.way == report.way && row.report.id == report.id;
         if let Some(row) = rows.iter().find(same) {
-            self.known = row.recorded < now || dry_run;
+            // The store keeps microseconds.
+            self.known = row.recorded.as_microsecond() < now.as_microsecond() || dry_run;
             self.message = row.report.message.map(|id| id.to_string()).or(self.message.take());
             if let Some(id) = row.campaign {
                 if !names.contains_key(&id) {
