@@ -15,7 +15,7 @@ use crate::core::journal::{Entry, Kind};
 use crate::core::moment::Moment;
 use crate::core::names::{BucketName, LaneKey};
 use crate::core::schedule::{Break, Change, Effect, Rollover, Spent};
-use crate::store::{Courses, JournalFilter, Pause, PauseCause, Rolled, Scope, Store, StoreError, UnknownsOf};
+use crate::store::{Courses, JournalFilter, PauseCause, Rolled, Scope, Store, StoreError, UnknownsOf};
 
 /// Polls between two looks at how plan days were answered.
 const EVERY_POLLS: u32 = 5;
@@ -121,11 +121,11 @@ impl Owner {
 
     /// A lane whose budget of unknown users is used up, and of whose stop neither a pause nor the journal knows: the last owner died
     /// before it could write it down.
-    pub(super) async fn heed_budgets(&mut self, pauses: &[Pause], now: Moment) -> Result<(), StoreError> {
+    pub(super) async fn heed_budgets(&mut self, stopped: &[BucketName], now: Moment) -> Result<(), StoreError> {
         let (store, since) = (self.shared.parts.store.clone(), self.schedule.day_begins());
         for (bucket, spent) in self.schedule.over_budgets() {
             let lane = LaneKey { relay: self.settings.name.clone(), bucket: bucket.clone() };
-            if was_stopped(&*store, lane, since, pauses).await? {
+            if stopped.contains(&bucket) || was_stopped(&*store, lane, since).await? {
                 // The operator resumed it since, or will.
                 self.schedule.forgive(&bucket);
             } else {
@@ -152,13 +152,9 @@ impl Owner {
     }
 }
 
-/// Whether a lane was stopped on the plan day that began at `since`, whoever resumed it by now.
-async fn was_stopped(store: &dyn Store, lane: LaneKey, since: Timestamp, pauses: &[Pause]) -> Result<bool, StoreError> {
-    let (relay, bucket) = (Some(lane.relay.clone()), Some(lane.bucket.clone()));
-    let scope = Scope::Lane(lane);
-    if pauses.iter().any(|pause| pause.scope == scope && pause.cause == PauseCause::Stop) {
-        return Ok(true);
-    }
+/// Whether the journal knows of a stop of the lane on the plan day that began at `since`, whoever resumed it by now.
+async fn was_stopped(store: &dyn Store, lane: LaneKey, since: Timestamp) -> Result<bool, StoreError> {
+    let (relay, bucket) = (Some(lane.relay), Some(lane.bucket));
     let filter = JournalFilter { relay, bucket, since: Some(since), ..JournalFilter::default() };
     let told = |e: &Entry| match e.kind {
         Kind::Paused => e.by == PauseCause::Stop.as_str(),

@@ -199,7 +199,8 @@ impl RelayTask {
         let groups = self.config.borrow().groups.clone();
         record_plan(&**store, &settings, &groups, &parts.owner, now.at).await?;
         let memory = store.memory(&lease, now.at).await?;
-        let past = Past { cells: &memory.cells, blocks: &memory.blocks(), stops: &memory.stops() };
+        let stops = memory.stops();
+        let past = Past { cells: &memory.cells, blocks: &memory.blocks(), stops: &stops };
         let core_terms = terms_of(&settings, parts.pacing.ahead);
         let (mut schedule, rollover) = Schedule::open(core_terms, memory.ledgers, past, now);
         schedule.recall(memory.judged);
@@ -242,7 +243,8 @@ impl RelayTask {
             clock_watch: ClockWatch::default(),
             clock_trusted: true,
         };
-        owner.heed_budgets(&memory.pauses, now).await?;
+        let stopped: Vec<BucketName> = stops.into_iter().map(|(bucket, ..)| bucket).collect();
+        owner.heed_budgets(&stopped, now).await?;
         Ok(owner)
     }
 

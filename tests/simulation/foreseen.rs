@@ -12,7 +12,7 @@ use hikagen::config::settings::{Answers, RelayLimits};
 use hikagen::config::{Config, RelaySettings};
 use hikagen::core::campaign::{Class, MessageState};
 use hikagen::core::reply::{Answer, Delivery, Reply, Stage};
-use hikagen::forecast::{Forecast, OutcomeShares, Outcomes, STEP, Scene, forecast};
+use hikagen::forecast::{Forecast, GroupForecast, OutcomeShares, Outcomes, STEP, Scene, forecast};
 use hikagen::relay::{Connection, Outgoing, Relay};
 use hikagen::store::Store;
 use hikagen::store::sqlite::SqliteStore;
@@ -244,12 +244,11 @@ impl Connection for Line {
         let tries = seen.tries.entry(mail.recipient.clone()).or_default();
         *tries += 1;
         let delivery = judge(self.seed, &mail.recipient, *tries);
-        let bucket = mail.recipient.split('.').nth(1).unwrap_or_default().to_owned();
-        seen.left.entry(bucket).or_default().push(self.clock.now());
+        let (mut parts, now) = (mail.recipient.split('.').map(str::to_owned), self.clock.now());
+        let (campaign, bucket) = (parts.next().unwrap(), parts.next().unwrap());
+        seen.left.entry(bucket.clone()).or_default().push(now);
         if !is_deferral(&delivery) {
-            let mut parts = mail.recipient.split('.').map(str::to_owned);
-            let key = (parts.next().unwrap(), parts.next().unwrap());
-            seen.ends.insert(key, self.clock.now());
+            seen.ends.insert((campaign, bucket), now);
         }
         if delivery.stage < Stage::Body {
             return Some(delivery);
@@ -338,30 +337,35 @@ impl Lived {
         spans.filter(|span| *span < STANDSTILL).sum()
     }
 
+    /// Each group's forecast, when it came to its end, and seconds from the beginning to it.
+    fn groups(&self) -> impl Iterator<Item = (&str, &GroupForecast, Timestamp, f64)> {
+        self.ends.iter().map(|((campaign, bucket), came)| {
+            let course = self.foreseen.campaign(campaign).unwrap();
+            let group = course.groups.iter().find(|g| g.bucket.as_str() == bucket).unwrap();
+            (campaign.as_str(), group, *came, came.duration_since(self.begin).as_secs_f64())
+        })
+    }
+
     /// How far off each group's end was, as a share of the time from the beginning to it.
     pub(crate) fn errors(&self) -> Vec<f64> {
-        let error = |((campaign, bucket), came): (&(String, String), &Timestamp)| {
-            let course = self.foreseen.campaign(campaign)?;
-            let ends = course.groups.iter().find(|g| g.bucket.as_str() == bucket)?.ends?;
-            Some((ends.duration_since(*came).as_secs_f64() / came.duration_since(self.begin).as_secs_f64()).abs())
+        let error = |(_, group, came, took): (&str, &GroupForecast, Timestamp, f64)| {
+            Some((group.ends?.duration_since(came).as_secs_f64() / took).abs())
         };
-        self.ends.iter().filter_map(error).collect()
+        self.groups().filter_map(error).collect()
     }
 
     /// Where the forecast is further off than it may be.
     pub(crate) fn off(&self, seed: u64) -> Vec<String> {
         let mut off = Vec::new();
-        for ((campaign, bucket), came) in &self.ends {
-            let course = self.foreseen.campaign(campaign).unwrap();
-            let group = course.groups.iter().find(|g| g.bucket.as_str() == bucket).unwrap();
-            let took = came.duration_since(self.begin).as_secs_f64();
+        for (campaign, group, came, took) in self.groups() {
+            let bucket = group.bucket.as_str();
             let Some(ends) = group.ends else {
                 off.push(format!("world {seed}, {campaign} to {bucket}: ends, and {} were to remain", group.remaining));
                 continue;
             };
-            let by = ends.duration_since(*came).as_secs_f64();
+            let by = ends.duration_since(came).as_secs_f64();
             let most = (tolerance(seed) * took).max(LAST_TRIES.as_secs_f64());
-            if by.abs() > most && self.flowing(bucket, ends, *came) > most {
+            if by.abs() > most && self.flowing(bucket, ends, came) > most {
                 off.push(format!(
                     "world {seed}, {campaign} to {bucket}: forecast {ends}, came {came}: {:+.2} %",
                     by / took * 100.0

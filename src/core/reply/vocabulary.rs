@@ -25,20 +25,24 @@ macro_rules! classes {
 classes! {
     Mailbox "mailbox" "Whom the mail is for." [
         "@" "user" "users" "username" "userid" "user's" "recipient" "recipients" "recipient's" "rcpt" "mailbox" "mailboxes"
-        "mail box" "mailboxs" "mbox" "folder" "maildrop" "mail drop" "inbox" "account" "accounts" "mail account" "address" "addresses"
+        "mail box" "mailboxs" "mbox" "folder" "maildrop" "mail drop" "inbox" "account" "accounts" "mail account" "address"
+        "addresses"
         "mailaddress" "addressee" "addressees" "alias" "aliases" "local part" "destination" "person" "people" "customer"
         "subscriber" "email id" "mail id" "email account" "e mail address" "email name" "delivery point" "maildir"
-        "adresse" "adresse de messagerie" "dirección" "direccion" "indirizzo" "endereço" "adres" "benutzer" "empfänger" "empfaenger" "postfach" "konto" "utilisateur" "destinataire" "boîte" "boite" "compte"
+        "adresse" "adresse de messagerie" "dirección" "direccion" "indirizzo" "endereço" "adres" "benutzer" "empfänger"
+        "empfaenger" "postfach" "konto" "utilisateur" "destinataire" "boîte" "boite" "compte"
         "usuario" "destinatario" "buzón" "buzon" "casilla" "cuenta" "utente" "casella" "usuário" "destinatário" "caixa"
         "conta" "gebruiker" "ontvanger" "postvak" "użytkownik" "konto" "skrzynka" "odbiorca" "användare" "mottagare"
         "пользователь" "получатель" "ящик"
     ]
     Absent "absent" "Said of what is not there, behind it." [
-        "unknown" "not known" "not found" "notfound" "no found" "not exist" "not exists" "not existing" "doesn't exist" "dosn't exist" "doesnt exist"
+        "unknown" "not known" "not found" "notfound" "no found" "not exist" "not exists" "not existing" "doesn't exist"
+        "dosn't exist" "doesnt exist"
         "don't exist" "didn't exist" "nonexistent" "non existent" "unrecognized" "unrecognised" "not recognized"
         "not recognised" "unlisted" "not registered" "isn't registered" "undefined" "not defined" "not there"
         "cannot be found" "can't be found" "couldn't be found" "wasn't found" "no longer exists" "no longer exist"
-        "doesn't live here" "has no mailbox" "not present" "not a member" "not match" "not exactly match" "no match" "isn't known" "isn't here" "isn't in my list" "not in my list" "not in our list" "not in the list" "not on the list"
+        "doesn't live here" "has no mailbox" "not present" "not a member" "not match" "not exactly match" "no match"
+        "isn't known" "isn't here" "isn't in my list" "not in my list" "not in our list" "not in the list" "not on the list"
         "unbekannt" "existiert nicht" "nicht gefunden" "nicht vorhanden" "inconnu" "inconnue" "existe pas" "introuvable"
         "desconocido" "desconocida" "no existe" "no encontrado" "sconosciuto" "non esiste" "non trovato" "inesistente"
         "inexistente" "desconhecido" "não existe" "nao existe" "não encontrado" "onbekend" "bestaat niet"
@@ -98,7 +102,8 @@ classes! {
     ]
     Peer "peer" "The host from which the mail comes." [
         "#" "ip" "ip address" "ips" "client host" "connecting host" "sending host" "your host" "your server" "mail server" "your mail server"
-        "network" "networks" "your network" "your address" "your system" "connecting ip" "sending ip" "source ip" "relay host" "connection" "connections"
+        "network" "networks" "your network" "your address" "your system" "connecting ip" "sending ip" "source ip"
+        "relay host" "connection" "connections"
         "your connection" "your ip"
     ]
     Barred "barred" "Said of whom is not let in." [
@@ -120,7 +125,8 @@ classes! {
     ]
     Content "content" "What the mail holds." [
         "content" "contents" "header" "headers" "body" "html" "html tag" "mime" "encoding" "charset" "character" "characters" "words"
-        "url" "urls" "link" "links" "field" "fields" "domain in the body" "phone number" "subject" "boundary" "line" "lines" "format" "required standards"
+        "url" "urls" "link" "links" "field" "fields" "domain in the body" "phone number" "subject" "boundary" "line" "lines"
+        "format" "required standards"
         "rfc"
     ]
     Attachment "attachment" "A file with the mail." [
@@ -167,7 +173,8 @@ classes! {
         "check your mail before" "receive your mail before" "pop before smtp" "pop" "apop" "imap"
     ]
     Needed "needed" "Said of what is asked for." [
-        "required" "requires" "require" "must" "needed" "only" "turn on" "enable" "authorization" "please" "first" "failed" "not accepted" "missing"
+        "required" "requires" "require" "must" "needed" "only" "turn on" "enable" "authorization" "please" "first" "failed"
+        "not accepted" "missing"
     ]
     Proof "proof" "How a sender's name is proven." [
         "spf" "dkim" "dmarc" "arc" "ptr" "rdns" "reverse dns" "reverse lookup" "reverse lookups" "fcrdns" "sender id" "pra"

@@ -3,13 +3,15 @@
 //! Invariants: every recipient of the report is told of, once per action; an SMTP reply in the diagnostic is believed before the status
 //! field, which many set to 5.0.0; where the diagnostic says nothing, the prose about that recipient does.
 
+use std::cell::LazyCell;
+
 use jiff::Timestamp;
 
 use super::addresses::of_field;
-use super::blank;
 use super::parts::{Parts, fields};
-use super::prose;
+use super::prose::Prose;
 use super::said::{diagnostic, host_in, stage_in};
+use super::{RECIPIENTS_MOST, blank};
 use crate::core::feedback::{Fate, Heard};
 use crate::core::reply::Enhanced;
 
@@ -17,11 +19,15 @@ type Fields = Vec<(String, String)>;
 
 pub(super) fn read(parts: &Parts) -> Vec<Heard> {
     let mut heard: Vec<Heard> = Vec::new();
+    let prose = LazyCell::new(|| Prose::of(parts));
     for status in &parts.statuses {
         let blocks = blocks(status);
         let common: Fields = blocks.iter().filter(|block| !is_recipient(block)).flatten().cloned().collect();
         for block in blocks.iter().filter(|block| is_recipient(block)) {
-            let one = recipient(block, &common, parts);
+            if heard.len() >= RECIPIENTS_MOST {
+                return heard;
+            }
+            let one = recipient(block, &common, parts, &prose);
             if !heard.iter().any(|known| (&known.recipient, known.fate) == (&one.recipient, one.fate)) {
                 heard.push(one);
             }
@@ -59,7 +65,7 @@ fn field<'a>(block: &'a Fields, name: &str) -> Option<&'a str> {
     block.iter().find(|(n, value)| n == name && !value.is_empty()).map(|(_, value)| value.as_str())
 }
 
-fn recipient(block: &Fields, common: &Fields, parts: &Parts) -> Heard {
+fn recipient(block: &Fields, common: &Fields, parts: &Parts, prose: &Prose) -> Heard {
     let either = |name: &str| field(block, name).or_else(|| field(common, name));
     let address = ["original-recipient", "final-recipient", "x-actual-recipient"]
         .iter()
@@ -77,26 +83,27 @@ fn recipient(block: &Fields, common: &Fields, parts: &Parts) -> Heard {
     // reply ("Unable-To-Transfer") says less than one that the prose tells.
     let plain = said.enhanced.or(status).is_some_and(Enhanced::is_plain);
     let silent = said.text.chars().filter(|c| c.is_alphabetic()).count() < 4;
+    let about = LazyCell::new(|| prose.about(address.as_deref()));
     if (silent || said.code.is_none())
-        && let Some(prose) = prose::about(parts, address.as_deref())
+        && let Some(words) = about.as_deref()
     {
-        let more = diagnostic(&prose);
+        let more = diagnostic(words);
         let is_reply = more.code.is_some() || more.enhanced.is_some_and(|e| (e.1, e.2) != (0, 0));
         let says_more =
             if silent { more.code.is_some() || !plain } else { is_reply && !plain && said.enhanced.is_none() };
         if says_more {
             said.code = said.code.or(more.code);
             said.enhanced = said.enhanced.or(more.enhanced);
-            stage = stage.or_else(|| stage_in(&prose));
+            stage = stage.or_else(|| stage_in(words));
             said.text = more.text;
         }
     }
-    if !silent && let Some((all, of)) = prose::transcript(parts, &said.text) {
+    if !silent && let Some((all, of)) = prose.reply(&said.text) {
         stage = stage.or(of);
-        said.text = diagnostic(&all).text;
+        said.text = diagnostic(all).text;
     }
     // Postfix names the command in its prose alone.
-    stage = stage.or_else(|| prose::about(parts, address.as_deref()).as_deref().and_then(stage_in));
+    stage = stage.or_else(|| about.as_deref().and_then(stage_in));
     said.enhanced = match (said.enhanced, status) {
         // The class of the field is the reporter's last word where the reply's is of another kind.
         (Some(reply), Some(field)) if (reply.1, reply.2) == (0, 0) => Some(field),

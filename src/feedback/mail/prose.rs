@@ -13,6 +13,9 @@ use crate::core::reply::{Stage, speaks_of_a_mailbox};
 /// Octets of prose that are looked at: no report says why after so many.
 const TOP_MOST: usize = 32 * 1_024;
 
+/// Replies of a transcript that are looked at.
+const REPLIES_MOST: usize = 200;
+
 /// Lines after which the mail that came back is pasted, in lower case.
 const BELOW: [&str; 26] = [
     "below this line is a copy",
@@ -166,6 +169,42 @@ const FOOTERS: [&[&str]; 7] = [
     &["intended solely"],
 ];
 
+/// What a report says in prose, gone through once for all of its recipients.
+pub(super) struct Prose {
+    top: String,
+    replies: Vec<Told>,
+}
+
+/// A reply in a transcript of the session.
+struct Told {
+    /// The text of its first line.
+    first: String,
+    /// All of its lines.
+    all: String,
+    /// The command that it answers.
+    stage: Option<Stage>,
+}
+
+impl Prose {
+    pub(super) fn of(parts: &Parts) -> Self {
+        let top = top(parts);
+        Self { replies: transcript(&top), top }
+    }
+
+    /// What it says of an address: for a report whose status says too little.
+    pub(super) fn about(&self, address: Option<&str>) -> Option<String> {
+        let found = words_of(&self.top, address, 2);
+        (!found.trim().is_empty()).then_some(found)
+    }
+
+    /// All lines of the reply of which `begins` is the beginning, and the command that it answers.
+    pub(super) fn reply(&self, begins: &str) -> Option<(&str, Option<Stage>)> {
+        let begins: String = begins.chars().take(60).collect();
+        let told = self.replies.iter().find(|told| told.first.contains(&begins))?;
+        Some((&told.all, told.stage))
+    }
+}
+
 pub(super) fn read(parts: &Parts) -> Vec<Heard> {
     let top = top(parts);
     let delayed = is_delay(parts, &top);
@@ -179,32 +218,22 @@ pub(super) fn read(parts: &Parts) -> Vec<Heard> {
     heard
 }
 
-/// What the prose says of an address: for a report whose status says too little.
-pub(super) fn about(parts: &Parts, address: Option<&str>) -> Option<String> {
-    let top = top(parts);
-    let found = words_of(&top, address, 2);
-    (!found.trim().is_empty()).then_some(found)
-}
-
-/// What a transcript of the session holds of a reply of which `begins` is the beginning: all of its lines, and the command that it
-/// answers. sendmail writes `>>> RCPT To:<...>` and `<<< 550 ...`, and cuts the reply down to its first line elsewhere.
-pub(super) fn transcript(parts: &Parts, begins: &str) -> Option<(String, Option<Stage>)> {
-    let begins: String = begins.chars().take(60).collect();
-    let top = top(parts);
+/// The replies of a transcript. sendmail writes `>>> RCPT To:<...>` and `<<< 550 ...`, and cuts the reply down to its first line
+/// elsewhere.
+fn transcript(top: &str) -> Vec<Told> {
     let lines: Vec<&str> = top.lines().map(str::trim).collect();
     let told = |line: &str| line.strip_prefix("<<<").map(|reply| (reply.trim().to_owned(), diagnostic(reply)));
-    let fits = |line: &str| told(line).is_some_and(|(_, said)| said.code.is_some() && said.text.contains(&begins));
-    let at = lines.iter().position(|line| fits(line))?;
-    let code = told(lines[at])?.1.code;
-    let reply: Vec<String> = lines[at..]
-        .iter()
-        .take(20)
-        .map_while(|l| told(l).filter(|(_, said)| said.code == code).map(|(all, _)| all))
-        .collect();
-    let command = lines[..at].iter().rev().find(|line| line.starts_with(">>>"));
-    let stage = command.and_then(|command| stage_in(command));
-    let behind = lines[at + reply.len()..].iter().take_while(|line| !line.starts_with(">>>"));
-    Some((reply.join(" "), stage.map(|stage| if is_pipelined(behind) { stage.min(Stage::Rcpt) } else { stage })))
+    let replies = (0..lines.len()).filter_map(|at| {
+        let (_, first) = told(lines[at]).filter(|(_, said)| said.code.is_some())?;
+        let goes_on = |line: &&str| told(line).filter(|(_, said)| said.code == first.code).map(|(all, _)| all);
+        let all: Vec<String> = lines[at..].iter().take(20).map_while(goes_on).collect();
+        let command = lines[..at].iter().rev().find(|line| line.starts_with(">>>"));
+        let stage = command.and_then(|command| stage_in(command));
+        let behind = lines[at + all.len()..].iter().take_while(|line| !line.starts_with(">>>"));
+        let stage = stage.map(|stage| if is_pipelined(behind) { stage.min(Stage::Rcpt) } else { stage });
+        Some(Told { first: first.text, all: all.join(" "), stage })
+    });
+    replies.take(REPLIES_MOST).collect()
 }
 
 /// Whether the recipients were refused though the transcript shows a later command: sent all at once, the answers come when the last
@@ -329,7 +358,7 @@ fn recipients(parts: &Parts, top: &str) -> Vec<String> {
     for line in top.lines() {
         let lower = line.trim_start().to_lowercase();
         // Whose mail it was, and whom to ask.
-        if ["from:", "sender:", "mail from", ">>> mail", "message-id", "reply-to", "contact", "差出人", "送信者"]
+        if ["sender:", "mail from", ">>> mail", "message-id", "reply-to", "contact", "差出人", "送信者"]
             .iter()
             .any(|w| lower.starts_with(w))
         {
